@@ -1,0 +1,74 @@
+// Keys of the store (docs/FORMAT.md). All numbers are big-endian, so that keys sort as their numbers do.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "weir/types.h"
+
+namespace weir::format {
+
+/// First bytes of the keys in the column family "default".
+enum class KeyKind : char {
+  kStore = 'a',       ///< a                                → StoreRecord
+  kCommit = 'c',      ///< c                                → number of the last commit, 8 bytes
+  kDedup = 'd',       ///< d commit(8) sub(4)               → DedupRecord
+  kGroup = 'g',       ///< g group(8)                       → GroupRecord
+  kCursor = 'k',      ///< k group(8) topic(8)              → floor, 8 bytes
+  kLetterPage = 'l',  ///< l topic(8) state(1) page(8)      → bitmap of letters in that state
+  kPage = 'p',        ///< p group(8) topic(8) page(8)      → bitmap of settled offsets
+  kSession = 's',     ///< s name                           → SessionRecord
+  kTopic = 't',       ///< t topic(8)                       → TopicRecord
+  kRedriven = 'v',    ///< v group(8) topic(8) letter(8) offset(8) → RetryRecord
+  kRetry = 'w',       ///< w group(8) topic(8) offset(8)    → RetryRecord
+  kDeletedTopic = 'x' ///< x topic(8)                       → empty: its batches are being removed
+};
+
+void append_u64(std::string& out, std::uint64_t number);
+std::uint64_t read_u64(std::string_view bytes);  ///< bytes.size() >= 8
+
+std::string store_key();
+std::string commit_key();
+std::string dedup_key(std::uint64_t commit, std::uint32_t sub);
+std::string group_key(GroupId);
+std::string cursor_key(GroupId, TopicId);
+std::string letter_page_key(TopicId, std::uint8_t state, std::uint64_t page);
+std::string letter_page_prefix(TopicId, std::uint8_t state);
+std::string page_key(GroupId, TopicId, std::uint64_t page);
+std::string page_prefix(GroupId, TopicId);
+std::string session_key(std::string_view name);
+std::string topic_key(TopicId);
+std::string redriven_key(GroupId, TopicId, std::uint64_t letter, Offset offset);
+std::string redriven_prefix(GroupId, TopicId);
+std::string retry_key(GroupId, TopicId, Offset);
+std::string retry_prefix(GroupId, TopicId);
+std::string deleted_topic_key(TopicId);
+std::string kind_prefix(KeyKind);
+/// The smallest key that is greater than all keys with that prefix; empty: none.
+std::string prefix_end(std::string prefix);
+
+/// A batch's place in the log: commit number, and its place within the commit.
+struct LogPosition {
+  std::uint64_t commit = 0;
+  std::uint32_t sub = 0;
+  friend auto operator<=>(const LogPosition&, const LogPosition&) = default;
+};
+std::string log_key(LogPosition);
+
+/// What the index (column family "index", key: topic(8) first offset(8)) knows of a batch.
+struct IndexEntry {
+  Offset first;
+  std::uint32_t count = 0;
+  LogPosition position;
+  Time time;                      ///< commit time
+  std::uint32_t bytes = 0;        ///< of the batch
+  std::uint64_t cumulative = 0;   ///< bytes of the topic's batches so far, this one included
+  Offset end() const noexcept { return first + count; }
+};
+std::string index_key(TopicId, Offset first);
+std::string encode(const IndexEntry&);                                    ///< fixed size
+/// `key` gives `first`. Answers false for wrong sizes.
+bool decode_index(std::string_view key, std::string_view value, IndexEntry& out);
+
+}  // namespace weir::format

@@ -1,0 +1,80 @@
+// Record batches: the messages of one commit for one topic, as one FlatBuffer in columns (docs/FORMAT.md).
+// A column that no record of the batch uses is absent, so a plain message costs its payload and four bytes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weir/dead_letter.h"
+#include "weir/status.h"
+#include "weir/types.h"
+
+namespace weir::format {
+
+/// One record, as views: on the way in valid until add() returns, on the way out as long as the batch lives.
+struct RecordView {
+  std::string_view payload;
+  std::string_view key;
+  std::string_view id;
+  std::string_view content_type;
+  std::string_view headers;                     ///< encoded as HeadersView reads them (message.h)
+  std::int64_t expires_at_ms = 0;               ///< 0: never
+};
+
+/// Builds batches, one after another; keeps its buffers between them. Not thread-safe.
+class BatchBuilder {
+ public:
+  BatchBuilder();
+  ~BatchBuilder();
+  void add(const RecordView& record, const DeadLetterInfo* dead_letter = nullptr);
+  std::size_t count() const noexcept;
+  /// The bytes, in a buffer of its own that can be shared and kept. The builder is empty again.
+  std::shared_ptr<const std::string> finish(Offset first, Time time);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// An immutable batch. Thread-safe. Cheap accessors: columns are resolved once, at parse.
+class RecordBatch {
+ public:
+  /// Verifies everything that accessors rely on. `where` names the place in the error (`corruption`).
+  static Result<std::shared_ptr<const RecordBatch>> parse(std::shared_ptr<const std::string> bytes, std::string_view where);
+
+  Offset first() const noexcept { return first_; }
+  Offset end() const noexcept { return first_ + count_; }   ///< one behind the last
+  std::uint32_t count() const noexcept { return count_; }
+  Time time() const noexcept { return time_; }
+  std::size_t bytes() const noexcept { return bytes_->size(); }
+  RecordView record(std::uint32_t index) const noexcept;   ///< index < count()
+  std::string_view key(std::uint32_t index) const noexcept;
+  std::int64_t expires_at_ms(std::uint32_t index) const noexcept;
+  std::string_view headers(std::uint32_t index) const noexcept;
+  std::size_t payload_size(std::uint32_t index) const noexcept;
+  bool has_keys() const noexcept;
+  bool has_expiry() const noexcept;
+  std::shared_ptr<const DeadLetterInfo> dead_letter(std::uint32_t index) const;  ///< decoded anew each time; nullptr: none
+  const std::shared_ptr<const std::string>& buffer() const noexcept { return bytes_; }
+
+ private:
+  struct Column {
+    const std::uint8_t* ends = nullptr;   ///< little-endian uint32 per record; nullptr: column absent
+    const char* bytes = nullptr;
+    std::string_view at(std::uint32_t index) const noexcept;
+  };
+  RecordBatch() = default;
+  std::shared_ptr<const std::string> bytes_;
+  Offset first_;
+  Time time_;
+  std::uint32_t count_ = 0;
+  Column payload_, key_, id_, content_type_, headers_;
+  const std::uint8_t* expires_ = nullptr;
+  const void* root_ = nullptr;  ///< the FlatBuffers root, for the rarely used parts
+};
+
+}  // namespace weir::format

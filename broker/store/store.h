@@ -1,0 +1,119 @@
+// The store: the only room that knows RocksDB. Four column families behind one write-ahead log:
+//   default  small records, by KeyKind (format/keys.h)
+//   log      record batches by commit number: one ascending range, so that nothing is merged twice
+//   index    topic, first offset → where the batch is
+//   scratch  spilled key queues: not in the write-ahead log, emptied at open
+//
+// Concurrency. write() is called by one thread at a time; sync() may run beside it, one at a time; everything else from any thread.
+// Errors. After a failed write() that is not `storage_full` all further writes answer `stopped`; after `storage_full` the same WriteSet may be
+// written again (it is idempotent), and resume() tries to get RocksDB going.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/format/keys.h"
+#include "broker/format/record_batch.h"
+#include "weir/log.h"
+#include "weir/status.h"
+
+namespace rocksdb {
+class FileSystem;
+}
+
+namespace weir::store {
+
+/// One atomic write. Reusable after clear().
+class WriteSet {
+ public:
+  WriteSet();
+  ~WriteSet();
+  WriteSet(WriteSet&&) noexcept;
+  WriteSet& operator=(WriteSet&&) noexcept;
+
+  void put(std::string_view key, std::string_view value);   ///< default family
+  void erase(std::string_view key);
+  void erase_prefix(std::string_view prefix);
+  void put_batch(TopicId topic, const format::IndexEntry& entry, std::string_view bytes);
+  void erase_batch(TopicId topic, const format::IndexEntry& entry);
+  bool empty() const noexcept;
+  std::size_t bytes() const noexcept;
+  void clear();
+
+  struct Impl;
+  Impl& impl() noexcept { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+struct StoreOptions {
+  bool create_if_missing = true;
+  std::uint64_t memtable_bytes = 64u << 20;
+  std::uint64_t wal_bytes_max = 128u << 20;
+  std::uint64_t block_cache_bytes = 32u << 20;
+  LogSink log;
+  /// Tests: what RocksDB uses instead of the real file system. Not owned.
+  std::shared_ptr<rocksdb::FileSystem> file_system;
+};
+
+struct StoreStatistics {
+  std::uint64_t disk_bytes = 0;
+  std::uint64_t memory_bytes = 0;       ///< memtables, block cache, table readers
+  std::uint64_t wal_bytes_written = 0;  ///< since open
+  std::uint64_t flush_bytes_written = 0;
+  std::uint64_t compaction_bytes_written = 0;
+};
+
+class Store {
+ public:
+  /// Opens or creates the RocksDB of `directory`/db. Errors: corruption (names file and place), not_found (missing and not to be created),
+  /// already_open, storage_full, stopped.
+  static Result<std::unique_ptr<Store>> open(const std::string& directory, StoreOptions options);
+  ~Store();   ///< flushes nothing: the log has it all
+
+  Status write(WriteSet& set);                ///< in the log and with the operating system when it returns
+  Status sync();                              ///< everything written before this call is on the device when it returns
+  Status resume();                            ///< after storage_full
+
+  Result<std::optional<std::string>> get(std::string_view key) const;
+  /// Calls `visit` for each key with that prefix, in order, from `from` (a whole key; empty: the first); stops when it answers false.
+  Status scan(std::string_view prefix, std::string_view from, const std::function<bool(std::string_view key, std::string_view value)>& visit) const;
+
+  /// The batch that holds `offset`, or else the first one behind it.
+  Result<std::optional<format::IndexEntry>> find(TopicId topic, Offset offset) const;
+  Result<std::optional<format::IndexEntry>> last(TopicId topic) const;
+  /// Index entries in order from the one that holds `offset` (or the first behind it).
+  Status scan_index(TopicId topic, Offset offset, const std::function<bool(const format::IndexEntry&)>& visit) const;
+  /// Reads and verifies; that the bytes agree with the entry is checked too.
+  Result<std::shared_ptr<const format::RecordBatch>> read(TopicId topic, const format::IndexEntry& entry) const;
+
+  /// Gives the space of erased batches back where whole files hold nothing else: batches of commits before `commit` are all erased.
+  Status trim_log(std::uint64_t first_live_commit);
+  /// The commit number of the oldest batch that is still there; nothing when there is none.
+  Result<std::optional<std::uint64_t>> first_live_commit(std::uint64_t from) const;
+
+  // Scratch: survives nothing, costs no log.
+  Status scratch_put(std::string_view key, std::string_view value);
+  Status scratch_erase(std::string_view key);
+  /// The first entry with that prefix.
+  Result<std::optional<std::pair<std::string, std::string>>> scratch_first(std::string_view prefix) const;
+  Status scratch_erase_prefix(std::string_view prefix);
+
+  Result<std::uint64_t> disk_free_bytes() const;
+  StoreStatistics statistics() const;
+  /// Reads everything and checks every checksum; the first error names its place.
+  Status verify() const;
+
+ private:
+  struct Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::store

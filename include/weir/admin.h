@@ -1,0 +1,122 @@
+// Requests and results of the administrative verbs.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "weir/group.h"
+#include "weir/topic.h"
+#include "weir/types.h"
+
+namespace weir {
+
+struct CreateTopicRequest {
+  std::string name{};
+  TopicOptions options{};
+  /// True: a topic that exists with the same options is fine. With other options it is `options_differ`.
+  bool if_missing = true;
+};
+struct AlterTopicRequest {
+  std::string name{};
+  TopicOptions options{};
+};
+struct DeleteTopicRequest {
+  std::string name{};  ///< its groups' progress and dead letters go too
+};
+struct ListTopicsRequest {
+  std::string pattern = ">";
+  bool include_internal = false;  ///< names that begin with '_'
+  std::string after{};              ///< names behind this one
+  std::uint32_t topics_max = 1000;
+};
+struct ListTopicsResult {
+  std::vector<TopicInfo> topics{};  ///< by name
+  bool end = false;
+};
+
+struct CreateGroupRequest {
+  std::string source{};  ///< a topic, or a pattern
+  std::string group{};
+  GroupOptions options{};
+  bool if_missing = true;  ///< as for topics
+};
+struct AlterGroupRequest {
+  std::string source{};
+  std::string group{};
+  GroupOptions options{};  ///< `order` and `start` must be as they are
+};
+struct ListGroupsRequest {
+  std::string source{};  ///< only on this topic or pattern; empty: all
+};
+struct ListGroupsResult {
+  std::vector<GroupInfo> groups{};
+};
+struct PauseGroupRequest {
+  std::string source{};
+  std::string group{};
+  bool paused = true;  ///< a paused group hands nothing out; what is leased may be settled
+};
+struct SeekGroupRequest {
+  std::string source{};
+  std::string group{};
+  StartPoint to{};
+};
+struct SeekGroupResult {
+  struct Position {
+    std::string topic{};
+    Offset offset{};  ///< what the group gets next
+  };
+  std::vector<Position> positions{};
+};
+
+/// What an operator does to one message of a group.
+enum class MessageAct : std::uint8_t { kAck = 0, kSkip = 1, kRunNow = 2, kDeadLetter = 3 };
+struct SettleMessageRequest {
+  std::string topic{};
+  std::string group{};
+  Offset offset{};
+  MessageAct act = MessageAct::kAck;
+  std::string error{};
+};
+
+struct ScheduleInfo {
+  std::string id{};
+  std::string topic{};
+  Time due{};
+};
+
+/// Wait until the broker has nothing to do for these groups: nothing visible that is undelivered, leased, or due. Retries
+/// that wait for a later time do not count, unless asked for. For tests and for orderly ends (S-35).
+struct DrainRequest {
+  std::vector<GroupRef> groups{};    ///< empty: all
+  bool include_waiting = false;
+};
+
+enum class StoreState : std::uint8_t { kRunning = 0, kStorageFull = 1, kStopped = 2, kClosed = 3 };
+std::string_view to_string(StoreState state) noexcept;
+
+/// The broker as a whole.
+struct BrokerStatus {
+  StoreState state = StoreState::kRunning;
+  std::string reason{};                ///< why it is not running
+  std::string location{};
+  std::uint64_t incarnation = 0;
+  Time opened{};
+  std::uint64_t topics = 0, groups = 0;
+  std::uint64_t commits = 0;         ///< writes to the log, since open
+  std::uint64_t syncs = 0;           ///< syncs of the log, since open
+  std::uint64_t messages = 0;        ///< published, since open
+  std::uint64_t queued_requests = 0; ///< accepted and not yet committed
+  std::uint64_t queued_bytes = 0;
+  std::uint64_t tail_bytes = 0;
+  std::uint64_t ephemeral_bytes = 0;
+  std::uint64_t dedup_ids = 0;
+  std::uint64_t sessions = 0;
+  std::uint64_t disk_bytes = 0;      ///< of the store
+  std::uint64_t disk_free_bytes = 0;
+  std::uint64_t recovered_crash_charges = 0;  ///< deliveries that the last death of the process was charged to, at open
+};
+
+}  // namespace weir

@@ -1,0 +1,171 @@
+// The broker: topics, consumer groups, retries and dead letters behind one interface, whatever engine does the work.
+#pragma once
+
+#include <future>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weir/admin.h"
+#include "weir/callback.h"
+#include "weir/dead_letter.h"
+#include "weir/delivery.h"
+#include "weir/group.h"
+#include "weir/message.h"
+#include "weir/options.h"
+#include "weir/service.h"
+#include "weir/status.h"
+#include "weir/subscription.h"
+#include "weir/topic.h"
+#include "weir/transaction.h"
+
+namespace weir {
+
+/// A broker.
+///
+/// Operation. Open one with weir::open() and keep it for the life of the program. Every verb exists once as an asynchronous,
+/// virtual function (`async_…`: an engine implements these), and once as a blocking form that is written on top and is what most
+/// programs call. Handlers (`subscribe`), futures, typed topics (typed.h) and producer sessions (producer.h) are
+/// written on top as well, so they behave alike on every engine.
+///
+/// Concurrency. All functions may be called from any thread at any time. Requests that one thread submits are taken in that
+/// order. A callback is called exactly once, never inside the call that initiated it, and never on a thread that the broker
+/// itself needs: it runs on OpenOptions::executor, by default one thread of the broker that runs all callbacks one after another,
+/// so a callback that blocks delays other callbacks and nothing else. (The blocking forms set CallContext::caller_waits and
+/// are exempt.) A callback may call the asynchronous verbs, and must not destroy the broker.
+///
+/// Back-pressure. A verb that finds its queue full answers `busy` at once; async_ready calls back when there is room again. The blocking forms
+/// wait for room by themselves, up to their deadline.
+///
+/// Cancellation and deadlines. Before a request is taken into the pipeline they end it with `cancelled` or `deadline_exceeded`, and nothing
+/// happened; later, a publish or settlement whose caller stops waiting is `outcome_unknown` (S-5).
+///
+/// Limitations. After fork() the child must not use the broker (`forked`). Destroying it closes it (S-35).
+class Broker {
+ public:
+  virtual ~Broker();
+  Broker(const Broker&) = delete;
+  Broker& operator=(const Broker&) = delete;
+
+  // --- What an engine implements ------------------------------------------------------------------------------------
+
+  virtual const Capabilities& capabilities() const noexcept = 0;
+  /// The clock this broker goes by.
+  virtual Clock& clock() const noexcept = 0;
+
+  virtual void async_create_topic(CreateTopicRequest, CallContext, Callback<TopicInfo>) = 0;
+  virtual void async_alter_topic(AlterTopicRequest, CallContext, Callback<TopicInfo>) = 0;
+  virtual void async_delete_topic(DeleteTopicRequest, CallContext, Callback<Done>) = 0;
+  virtual void async_get_topic(std::string name, CallContext, Callback<TopicInfo>) = 0;
+  virtual void async_list_topics(ListTopicsRequest, CallContext, Callback<ListTopicsResult>) = 0;
+
+  /// Stores messages (S-3 to S-6, S-9). OK means: all of them are committed and their level holds. `busy`, `full`, `storage_full`, `stopped`,
+  /// `limit_exceeded`, `topic_not_found`, `sequence_gap`: nothing was stored. `outcome_unknown`: retry with the same ids.
+  virtual void async_publish(PublishRequest, CallContext, Callback<PublishResult>) = 0;
+  /// Calls back when a request that was answered `busy` may be tried again.
+  virtual void async_ready(CallContext, Callback<Done>) = 0;
+
+  virtual void async_create_group(CreateGroupRequest, CallContext, Callback<GroupInfo>) = 0;
+  virtual void async_alter_group(AlterGroupRequest, CallContext, Callback<GroupInfo>) = 0;
+  virtual void async_delete_group(GroupRef, CallContext, Callback<Done>) = 0;
+  virtual void async_get_group(GroupRef, CallContext, Callback<GroupInfo>) = 0;
+  virtual void async_list_groups(ListGroupsRequest, CallContext, Callback<ListGroupsResult>) = 0;
+  virtual void async_pause_group(PauseGroupRequest, CallContext, Callback<Done>) = 0;
+  virtual void async_seek_group(SeekGroupRequest, CallContext, Callback<SeekGroupResult>) = 0;
+
+  /// A member joins, and leaves: leaving gives its unbegun leases back at once, uncounted (S-21); begun ones keep their deadline.
+  virtual void async_join(JoinRequest, CallContext, Callback<MemberId>) = 0;
+  virtual void async_leave(MemberId, CallContext, Callback<Done>) = 0;
+  /// Leases messages (S-14, S-19, S-20). Waits up to FetchRequest::wait for the first one.
+  virtual void async_fetch(FetchRequest, CallContext, Callback<FetchResult>) = 0;
+  /// The handler of this delivery starts now; returns once that would survive the death of this process (S-17). Does not block.
+  /// lease_lost: somebody else has the message; do not work on it.
+  virtual Status begin(const Token&) = 0;
+  virtual void async_settle(SettleRequest, CallContext, Callback<SettleResult>) = 0;
+  virtual void async_settle_message(SettleMessageRequest, CallContext, Callback<Done>) = 0;
+  virtual void async_browse(BrowseRequest, CallContext, Callback<BrowseResult>) = 0;
+
+  virtual void async_list_dead_letters(ListDeadLettersRequest, CallContext, Callback<ListDeadLettersResult>) = 0;
+  virtual void async_redrive(RedriveRequest, CallContext, Callback<RedriveResult>) = 0;
+  virtual void async_discard(DiscardRequest, CallContext, Callback<DiscardResult>) = 0;
+
+  virtual void async_list_jobs(CallContext, Callback<std::vector<JobInfo>>) = 0;
+  virtual void async_control_job(std::string id, std::string act, CallContext, Callback<JobInfo>) = 0;
+  virtual void async_list_schedules(std::string topic, CallContext, Callback<std::vector<ScheduleInfo>>) = 0;
+  virtual void async_cancel_schedule(std::string id, CallContext, Callback<Done>) = 0;
+  virtual void async_run_schedule(std::string id, CallContext, Callback<Done>) = 0;
+
+  virtual void async_commit(CommitRequest, CallContext, Callback<CommitResult>) = 0;
+  virtual void async_read_state(ReadStateRequest, CallContext, Callback<ReadStateResult>) = 0;
+
+  virtual void async_serve(std::string service, UniqueFunction<void(Request, Callback<Reply>)>, CallContext, Callback<std::uint64_t> responder) = 0;
+  virtual void async_unserve(std::uint64_t responder, CallContext, Callback<Done>) = 0;
+  virtual void async_call(Request, CallContext, Callback<Reply>) = 0;
+
+  virtual void async_backup(std::string directory, CallContext, Callback<Done>) = 0;
+  virtual void async_verify(CallContext, Callback<Done>) = 0;
+
+  virtual void async_drain(DrainRequest, CallContext, Callback<Done>) = 0;
+  virtual void async_status(CallContext, Callback<BrokerStatus>) = 0;
+  /// Stops taking work, gives running handlers up to OpenOptions::close_grace, releases the rest (S-35). Later verbs answer `closed`.
+  virtual void async_close(CallContext, Callback<Done>) = 0;
+
+  // --- Blocking forms, written once on top ---------------------------------------------------------------------------
+
+  Result<TopicInfo> create_topic(std::string name, TopicOptions options = {}, CallContext = {});
+  Result<TopicInfo> alter_topic(std::string name, TopicOptions options, CallContext = {});
+  Status delete_topic(std::string name, CallContext = {});
+  Result<TopicInfo> topic(std::string name, CallContext = {});
+  Result<ListTopicsResult> list_topics(ListTopicsRequest = {}, CallContext = {});
+
+  /// One message, at the topic's durability level or the given one.
+  Result<Published> publish(std::string_view topic, Message message, std::optional<Durability> = {}, CallContext = {});
+  /// Several messages for one topic, all or nothing.
+  Result<PublishResult> publish_all(std::string_view topic, std::vector<Message> messages, std::optional<Durability> = {}, CallContext = {});
+  /// Any publish: over several topics, in a session.
+  Result<PublishResult> publish(PublishRequest request, CallContext = {});
+  /// As async_publish, with a future.
+  std::future<Result<PublishResult>> publish_future(PublishRequest request, CallContext = {});
+
+  Result<GroupInfo> create_group(std::string source, std::string group, GroupOptions options = {}, CallContext = {});
+  Result<GroupInfo> alter_group(std::string source, std::string group, GroupOptions options, CallContext = {});
+  Status delete_group(std::string source, std::string group, CallContext = {});
+  Result<GroupInfo> group(std::string source, std::string group, CallContext = {});
+  Result<ListGroupsResult> list_groups(ListGroupsRequest = {}, CallContext = {});
+  Status pause_group(std::string source, std::string group, CallContext = {});
+  Status resume_group(std::string source, std::string group, CallContext = {});
+  Result<SeekGroupResult> seek_group(std::string source, std::string group, StartPoint to, CallContext = {});
+
+  Result<MemberId> join(JoinRequest request, CallContext = {});
+  Status leave(MemberId member, CallContext = {});
+  Result<FetchResult> fetch(FetchRequest request, CallContext = {});
+  Result<SettleResult> settle(SettleRequest request, CallContext = {});
+  /// One settlement; its own result.
+  Status settle(Settlement settlement, CallContext = {});
+  Status ack(const Token& token, CallContext = {});
+  Result<BrowseResult> browse(BrowseRequest request, CallContext = {});
+
+  Result<ListDeadLettersResult> dead_letters(ListDeadLettersRequest request, CallContext = {});
+  Result<RedriveResult> redrive(RedriveRequest request, CallContext = {});
+
+  Status drain(DrainRequest request = {}, CallContext = {});
+  Result<BrokerStatus> status(CallContext = {});
+  Status close(CallContext = {});
+
+  /// Calls `handler` for the messages of a group, on threads of the subscription (subscription.h).
+  Result<Subscription> subscribe(std::string source, SubscribeOptions options, Handler handler);
+
+ protected:
+  Broker() = default;
+};
+
+/// Opens a broker. The location chooses the engine:
+///   a path             the embedded engine on that directory, which it creates when OpenOptions::create_if_missing
+///   "memory:"          the embedded engine without a disk: ephemeral topics only
+///   "weir://host:port" a remote broker (needs the client library; `unsupported` without)
+/// Errors: already_open (S-34, names the owner's pid), corruption (names the place), format_version, storage_full, stopped (other
+/// I/O errors), unsupported (a promise in OpenOptions::require that the engine lacks; an unknown scheme), invalid_argument.
+Result<std::unique_ptr<Broker>> open(std::string_view location, OpenOptions options = {});
+
+}  // namespace weir
