@@ -1,0 +1,50 @@
+// What README shows is what is compiled, and it does what README says.
+#include <catch2/catch.hpp>
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "tests/support/temp_directory.h"
+
+namespace {
+
+std::string contents(const std::string& file) {
+  std::ifstream in(file);
+  INFO(file);
+  REQUIRE(in);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// The first block of C++ in a Markdown text.
+std::string first_cpp_block(const std::string& markdown) {
+  const std::string open = "```cpp\n";
+  const std::size_t begin = markdown.find(open);
+  REQUIRE(begin != std::string::npos);
+  const std::size_t end = markdown.find("```", begin + open.size());
+  REQUIRE(end != std::string::npos);
+  return markdown.substr(begin + open.size(), end - begin - open.size());
+}
+
+/// Runs the order service in that directory and answers what it printed.
+std::string run_order_service(const weir::test::TempDirectory& directory) {
+  const std::string command = "cd '" + directory.path().string() + "' && '" ORDER_SERVICE "' > out.txt 2> errors.txt";
+  const int result = std::system(command.c_str());
+  INFO(contents(directory.file("errors.txt")));
+  REQUIRE(result == 0);
+  return contents(directory.file("out.txt"));
+}
+
+TEST_CASE("README's example is docs/examples/order_service.cc to the letter", "[docs]") {
+  const std::string root = WEIR_SOURCE_DIR;
+  CHECK(first_cpp_block(contents(root + "/README.md")) == contents(root + "/docs/examples/order_service.cc"));
+}
+
+TEST_CASE("README's example charges an order once, also when it is placed twice and the program runs again", "[docs][S-6][S-16]") {
+  const weir::test::TempDirectory directory;
+  CHECK(run_order_service(directory) == "charging customer-42 for 2 teapots\n");
+  CHECK(run_order_service(directory) == "");
+}
+
+}  // namespace
