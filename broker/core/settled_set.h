@@ -103,7 +103,7 @@ class SettledSet {
   bool insert_at(Offset offset, const Time* now);
   void settle_floor(const Time* now);
   void move_floor(Offset floor);
-  void drop_front_page();
+  void drop_front_page(std::uint64_t number);
   void remember_time(std::uint64_t page, Time settled);
   std::uint64_t count_bits(Offset begin, Offset end) const noexcept;
 
