@@ -157,7 +157,17 @@ class Broker {
   Result<Subscription> subscribe(std::string source, SubscribeOptions options, Handler handler);
 
  protected:
-  Broker() = default;
+  Broker();
+
+  /// For engines (and for what passes verbs on): the first step of async_close, and of a destructor that nobody closed before. Stops all
+  /// subscriptions made by subscribe(), giving running handlers up to `grace`; on return none of them uses this broker any more, and subscribe()
+  /// answers `closed`. It calls the blocking forms of settle and leave on other threads and waits for them, so the engine must still answer these,
+  /// and the calling thread must be neither one that the engine needs for answering nor one that runs callbacks. Idempotent.
+  void end_subscriptions(Duration grace);
+
+ private:
+  struct Subscriptions;
+  std::unique_ptr<Subscriptions> subscriptions_;
 };
 
 /// Opens a broker. The location chooses the engine:

@@ -23,7 +23,8 @@ class Clock {
   virtual std::optional<Duration> real_time_until(Time when) const = 0;
 
   /// Calls `changed` after every jump of a clock that is driven by hand, until unwatch(). The call is made on the
-  /// driving thread and must not block.
+  /// driving thread and must not block; it may read the clock. After unwatch() no call is running and none will come; neither function may be
+  /// called from `changed`, nor under a lock that `changed` takes.
   virtual void watch(const void* watcher, std::function<void()> changed) = 0;
   virtual void unwatch(const void* watcher) = 0;
 };
@@ -43,13 +44,14 @@ class ManualClock final : public Clock {
   void watch(const void* watcher, std::function<void()> changed) override;
   void unwatch(const void* watcher) override;
 
-  /// Moves the clock forward. Thread-safe.
+  /// Moves the clock forward; it never goes back. Thread-safe.
   void advance(Duration by);
 
  private:
   mutable std::mutex mutex_;
   Time now_;                                                  // guarded by mutex_
-  std::map<const void*, std::function<void()>> watchers_;     // guarded by mutex_
+  std::mutex watchers_mutex_;                                 // held while watchers are called; before mutex_
+  std::map<const void*, std::function<void()>> watchers_;     // guarded by watchers_mutex_
 };
 
 }  // namespace weir

@@ -87,6 +87,7 @@ struct CallContext {
   std::string tracestate{};
   /// Set by the blocking forms only: the caller stands still until the callback was called, so the engine may do the work
   /// on the caller's thread, call back inside the call, and call back on the writer. The callback then only notes the result.
+  /// It also waits for room instead of answering `busy`, until the deadline or the cancellation ends the wait.
   bool caller_waits = false;
 };
 

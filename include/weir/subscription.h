@@ -13,7 +13,8 @@ namespace weir {
 
 class Broker;
 
-/// What a handler gets: one message, and how to end it early. Not thread-safe; valid while the handler runs, unless it was detached.
+/// What a handler gets: one message, and how to end it early. Not thread-safe; valid while the handler runs. A handler that is still running when
+/// its broker is destroyed must not use it (nor the broker) any more.
 class Delivery {
  public:
   Delivery(Broker& broker, Delivered delivered) : broker_(&broker), delivered_(std::move(delivered)) {}
@@ -86,11 +87,12 @@ struct SubscribeOptions {
   std::uint32_t prefetch = 256;         ///< messages held ready for the handlers, 1 to 10,000
   std::string member{};                   ///< a name for people; default: host and thread
   Duration extend_until = std::chrono::minutes{30};  ///< leases prolong themselves so long while a message is held (S-15)
-  /// Called when the subscription ends by itself (the group was deleted, the broker stopped); never inside subscribe().
+  /// Called when the subscription ends by itself (the group was deleted, the broker stopped or was closed), when it is over: on a thread
+  /// of the subscription, never inside subscribe(). Must not throw.
   std::function<void(const Status&)> on_end{};
 };
 
-/// A running subscription. Moves; destroying it stops it. Thread-safe.
+/// A running subscription. Moves; destroying it stops it. Thread-safe. It should go before its broker does; closing the broker stops it as well.
 class Subscription {
  public:
   struct Impl;
@@ -101,7 +103,8 @@ class Subscription {
   ~Subscription();
 
   /// Takes no new messages, waits up to `grace` for running handlers, gives the rest back uncounted and leaves the group.
-  /// Handlers that are still running then keep their leases until they end. Idempotent; must not be called by its own handler.
+  /// Handlers that are still running then keep their leases until they end, and are settled as they end. Idempotent. Called by its own handler (or
+  /// on_end) it only begins to stop and returns.
   void stop(Duration grace = std::chrono::seconds{10});
   bool running() const noexcept;
   /// Messages handed to the handler so far.
