@@ -9,7 +9,6 @@
 #include <span>
 #include <vector>
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
 
 #include "broker/base/hash.h"
@@ -56,10 +55,10 @@ class Dedup {
   /// Takes the records of this commit and of later ones back: their write failed, so nothing of them is on disk.
   void take_back(std::uint64_t commit);
 
-  /// Forgets ids that are `longest_window` old, and names up to `records_max` records that hold no remembered id any more, for whatever reason. Ids whose
-  /// records would be too many are left for the next call.
+  /// Forgets ids that are `longest_window` old, and names up to `records_max` records that hold no remembered id any more, for whatever reason, oldest
+  /// first. What is left goes with the next call.
   std::vector<Expired> expire(Time now, Duration longest_window, std::size_t records_max = ~std::size_t{0});
-  /// Forgets the ids of a deleted topic; the next expire() names its records.
+  /// Forgets the ids of a deleted topic; its records are named by expire() when their turn comes.
   void forget_topic(TopicId topic);
 
   std::size_t size() const noexcept { return index_.size(); }
@@ -89,7 +88,7 @@ class Dedup {
   struct SlotEqual {
     using is_transparent = void;
     const Dedup* owner;
-    bool operator()(Slot a, Slot b) const noexcept { return a == b; }
+    bool operator()(Slot a, Slot b) const noexcept;
     bool operator()(Slot a, const base::Hash128& key) const noexcept;
     bool operator()(const base::Hash128& key, Slot a) const noexcept { return (*this)(a, key); }
   };
@@ -98,8 +97,7 @@ class Dedup {
   Slot slot_at(std::size_t place) const noexcept { return static_cast<Slot>((head_ + place) % ids_max_); }
   RecordState& state_of(Record record) noexcept { return records_[record - first_record_]; }
   void forget_oldest();
-  void unindex(Slot slot);
-  void drop_empty_records();
+  void forget(Slot slot);
 
   const std::size_t ids_max_;
   std::unique_ptr<Id[]> ring_;                 // allocated at the first insert
@@ -108,7 +106,6 @@ class Dedup {
   std::deque<RecordState> records_;            // in commit order
   Record first_record_ = 0;                    // the number of records_.front(); wraps around
   absl::flat_hash_set<Slot, SlotHash, SlotEqual> index_;
-  std::deque<Expired> expired_;                // to be named by expire()
 };
 
 }  // namespace weir::core

@@ -37,7 +37,7 @@ bool valid_utf8_text(std::string_view text) noexcept;
 /// `text` cut to at most `bytes_max` bytes, never inside a UTF-8 character.
 std::string_view cut_text(std::string_view text, std::size_t bytes_max) noexcept;
 
-/// What a record costs besides its column entries: for the limits of requests, queues and tails.
+/// How much of a request's, a queue's and a tail's bytes a message is: its own bytes and a bit for each of its parts.
 std::size_t message_bytes(const Message& message) noexcept;
 
 /// Appends the headers in the form that HeadersView reads. They must be valid.

@@ -9,9 +9,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
-
-#include <absl/container/flat_hash_map.h>
 
 #include "weir/status.h"
 #include "weir/types.h"
@@ -79,6 +78,7 @@ class Sessions {
     std::uint64_t count;
   };
   struct Request {
+    static Request make(std::uint64_t sequence, std::span<const std::uint64_t> offsets, Time time);
     std::uint64_t sequence;
     std::uint64_t count;
     Time time;
@@ -100,7 +100,7 @@ class Sessions {
 
   const std::size_t sessions_max_;
   List sessions_;
-  absl::flat_hash_map<std::string, List::iterator> by_name_;
+  std::unordered_map<std::string_view, List::iterator> by_name_;  // the names are those in sessions_
   std::vector<std::string> forgotten_;
   std::size_t runs_ = 0;
   bool loaded_ = false;  // sessions_ is not in order yet

@@ -1,0 +1,109 @@
+#include "broker/core/dedup.h"
+
+#include <algorithm>
+
+#include "broker/base/check.h"
+#include "broker/base/prng.h"
+
+namespace weir::core {
+
+Dedup::Dedup(std::size_t ids_max)
+    : ids_max_(std::clamp<std::size_t>(ids_max, 1, ~Slot{0})), index_(0, SlotHash{this}, SlotEqual{this}) {}
+
+Dedup::~Dedup() = default;
+
+std::size_t Dedup::SlotHash::operator()(Slot slot) const noexcept { return static_cast<std::size_t>(owner->ring_[slot].key.low); }
+bool Dedup::SlotEqual::operator()(Slot a, Slot b) const noexcept { return owner->ring_[a].key == owner->ring_[b].key; }
+bool Dedup::SlotEqual::operator()(Slot a, const base::Hash128& key) const noexcept { return owner->ring_[a].key == key; }
+
+// The topic is mixed into the hash: 128 bits are enough for both together.
+base::Hash128 Dedup::key_of(TopicId topic, base::Hash128 id) noexcept {
+  const std::uint64_t mixed = base::mix64(topic.value);
+  return {id.high ^ topic.value, id.low ^ mixed};
+}
+
+std::optional<Offset> Dedup::find(TopicId topic, base::Hash128 id, Time now, Duration window) const {
+  const auto found = index_.find(key_of(topic, id));
+  if (found == index_.end()) return std::nullopt;
+  const Id& known = ring_[*found];
+  const RecordState& record = records_[known.record - first_record_];
+  if (now - record.time >= window) return std::nullopt;
+  return known.offset;
+}
+
+Dedup::Record Dedup::begin_record(std::uint64_t commit, std::uint32_t sub, TopicId topic, Time time) {
+  records_.push_back({commit, topic, time, sub, 0});
+  return first_record_ + static_cast<Record>(records_.size() - 1);
+}
+
+void Dedup::insert(Record record, base::Hash128 id, Offset offset) {
+  if (ring_ == nullptr) {
+    ring_ = std::make_unique_for_overwrite<Id[]>(ids_max_);  // pages of it cost memory only once they are used
+    index_.reserve(ids_max_);                                // so that the index never has to grow between two messages
+  }
+  RecordState& state = state_of(record);
+  ++state.ids;
+  if (used_ == ids_max_) forget_oldest();
+  const Slot slot = slot_at(used_++);
+  ring_[slot] = {key_of(state.topic, id), offset, record};
+  const auto [known, fresh] = index_.insert(slot);
+  if (fresh) return;
+  index_.erase(known);
+  index_.insert(slot);
+}
+
+void Dedup::insert_record(std::uint64_t commit, std::uint32_t sub, TopicId topic, Time time, std::span<const Entry> entries) {
+  const Record record = begin_record(commit, sub, topic, time);
+  for (const Entry& entry : entries) insert(record, entry.hash, entry.offset);
+}
+
+// Takes the id in `slot` out of the index, unless a newer one of the same key stands there, and off its record's count.
+void Dedup::forget(Slot slot) {
+  const Id& id = ring_[slot];
+  if (const auto known = index_.find(id.key); known != index_.end() && *known == slot) index_.erase(known);
+  RecordState& state = state_of(id.record);
+  WEIR_CHECK(state.ids > 0, "record " << state.commit << "/" << state.sub);
+  --state.ids;
+}
+
+void Dedup::forget_oldest() {
+  forget(slot_at(0));
+  head_ = head_ + 1 == ids_max_ ? 0 : head_ + 1;
+  --used_;
+}
+
+void Dedup::take_back(std::uint64_t commit) {
+  while (used_ > 0) {
+    const Slot slot = slot_at(used_ - 1);
+    if (state_of(ring_[slot].record).commit < commit) break;
+    forget(slot);
+    --used_;
+  }
+  while (!records_.empty() && records_.back().commit >= commit) records_.pop_back();
+}
+
+std::vector<Dedup::Expired> Dedup::expire(Time now, Duration longest_window, std::size_t records_max) {
+  std::vector<Expired> expired;
+  while (!records_.empty() && expired.size() < records_max) {
+    RecordState& record = records_.front();
+    if (record.ids > 0 && now - record.time < longest_window) break;
+    while (record.ids > 0) forget_oldest();
+    expired.push_back({record.commit, record.sub});
+    records_.pop_front();
+    ++first_record_;
+  }
+  return expired;
+}
+
+void Dedup::forget_topic(TopicId topic) {
+  const bool any = std::any_of(records_.begin(), records_.end(), [&](const RecordState& r) { return r.topic == topic && r.ids > 0; });
+  if (!any) return;
+  // Its ids stay in the ring until their turn comes: no topic will ever have that id again.
+  for (std::size_t place = 0; place < used_; ++place) {
+    const Slot slot = slot_at(place);
+    if (state_of(ring_[slot].record).topic != topic) continue;
+    if (const auto known = index_.find(ring_[slot].key); known != index_.end() && *known == slot) index_.erase(known);
+  }
+}
+
+}  // namespace weir::core
