@@ -25,10 +25,11 @@ TEST_CASE("a line of the package manager becomes an event of its kind, keyed by 
                                   "2025-06-24 14:36:25 upgrade libc6:amd64 2.36-8 2.36-9\n"
                                   "\n"
                                   "2025-06-24 14:36:26 status half-configured libc6:amd64 2.36-9\n"
-                                  "2025-06-24 14:36:27 trigproc libc-bin:amd64 2.36-9 <none>\n");
-  REQUIRE(convert_package_log(log, directory.file("events.ndjson")) == 4);
+                                  "2025-06-24 14:36:27 trigproc libc-bin:amd64 2.36-9 <none>\n"
+                                  "2025-06-24 14:36:27 configure libc6:amd64 2.36-9 <none>\n");
+  REQUIRE(convert_package_log(log, directory.file("events.ndjson")) == 5);
   const std::vector<Event> events = read_events(directory.file("events.ndjson"), "packages");
-  REQUIRE(events.size() == 4);
+  REQUIRE(events.size() == 5);
   CHECK(events[0].topic == "packages.startup");
   CHECK(events[0].key == "");
   CHECK(events[1].topic == "packages.upgrade");
@@ -38,6 +39,7 @@ TEST_CASE("a line of the package manager becomes an event of its kind, keyed by 
   CHECK(events[2].topic == "packages.status");
   CHECK(events[2].key == "libc6:amd64");
   CHECK(events[3].text.find(R"("action":null)") != std::string::npos);
+  CHECK(events[4].text.find(R"("action":"2.36-9")") != std::string::npos);
 }
 
 TEST_CASE("a line that is no event is named", "[quickstart]") {

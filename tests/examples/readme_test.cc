@@ -2,9 +2,12 @@
 #include <catch2/catch.hpp>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <regex>
 #include <string>
+#include <vector>
 
 #include "tests/support/temp_directory.h"
 
@@ -39,6 +42,21 @@ std::string run_order_service(const weir::test::TempDirectory& directory) {
 TEST_CASE("README's example is docs/examples/order_service.cc to the letter", "[docs]") {
   const std::string root = WEIR_SOURCE_DIR;
   CHECK(first_cpp_block(contents(root + "/README.md")) == contents(root + "/docs/examples/order_service.cc"));
+}
+
+TEST_CASE("every link of README and the docs leads to a file", "[docs]") {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> pages = {fs::path(WEIR_SOURCE_DIR) / "README.md"};
+  for (const auto& entry : fs::directory_iterator(fs::path(WEIR_SOURCE_DIR) / "docs"))
+    if (entry.path().extension() == ".md") pages.push_back(entry.path());
+  const std::regex link(R"(\]\(([^)#:]+)[^):]*\))");  // no colon: not those to other places
+  for (const fs::path& page : pages) {
+    const std::string text = contents(page);
+    for (std::sregex_iterator at(text.begin(), text.end(), link), end; at != end; ++at) {
+      INFO(page << " links to " << (*at)[1]);
+      CHECK(fs::exists(page.parent_path() / (*at)[1].str()));
+    }
+  }
 }
 
 TEST_CASE("README's example charges an order once, also when it is placed twice and the program runs again", "[docs][S-6][S-16]") {

@@ -28,7 +28,8 @@ json package_event(const std::string& line) {
   if (kind == "status") return {{"event", kind}, {"action", first}, {"repository", value_or_null(second)}, {"payload", payload}};
   if (kind == "startup") return {{"event", kind}, {"action", first}, {"repository", nullptr}, {"payload", payload}};
   payload["old_version"] = value_or_null(second);
-  return {{"event", kind}, {"action", value_or_null(third)}, {"repository", first}, {"payload", payload}};
+  // What is configured is the version that is there already.
+  return {{"event", kind}, {"action", value_or_null(kind == "configure" ? second : third)}, {"repository", first}, {"payload", payload}};
 }
 
 }  // namespace
