@@ -1,0 +1,19 @@
+// The program that the crash tests kill.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "weir/broker.h"
+
+namespace weir::crash {
+
+/// Works a store with everything at once until it is killed: publishes, fetches, settles, redrives, from several threads.
+int run_load(const std::string& store, const std::string& ledger, std::uint64_t seed);
+/// Handlers of which one dies at the message "poison"; ends with 0 when everything is settled.
+int run_handlers(const std::string& store, const std::string& ledger, const GroupOptions& group, std::uint32_t threads, std::uint32_t prefetch, int messages);
+/// Opens the store, says so, and waits for the end of its input.
+int run_hold(const std::string& store);
+
+}  // namespace weir::crash

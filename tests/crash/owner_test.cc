@@ -1,0 +1,80 @@
+// One process opens a store (S-34).
+#include <catch2/catch.hpp>
+
+#include <string>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/crash/process.h"
+#include "tests/support/temp_directory.h"
+#include "weir/broker.h"
+
+namespace {
+
+using namespace weir;
+using namespace weir::crash;
+
+OpenOptions plain() {
+  OpenOptions options;
+  options.reserve_bytes = 0;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("a second process is told who has the store, and gets it once the owner was killed", "[crash][S-34]") {
+  test::TempDirectory directory;
+  const std::string store = directory.file("store");
+  Process owner({"hold", store});
+  REQUIRE(owner.read_line() == "open");
+
+  const auto second = open(store, plain());
+  REQUIRE(second.code() == ErrorCode::already_open);
+  CHECK_THAT(second.status().message(), Catch::Contains(std::to_string(owner.pid())));
+
+  owner.kill_hard();
+  const auto third = open(store, plain());
+  INFO(third.status());
+  CHECK(third.ok());
+}
+
+TEST_CASE("the same process cannot open a store twice", "[crash][S-34]") {
+  test::TempDirectory directory;
+  const auto first = open(directory.file("store"), plain());
+  REQUIRE(first.ok());
+  const auto second = open(directory.file("store"), plain());
+  REQUIRE(second.code() == ErrorCode::already_open);
+  CHECK_THAT(second.status().message(), Catch::Contains(std::to_string(::getpid())));
+  Process other({"hold", directory.file("store")});
+  CHECK_THAT(other.read_line(), Catch::StartsWith("already_open"));
+}
+
+TEST_CASE("after fork the child is told so, and the parent goes on", "[crash][S-34]") {
+  test::TempDirectory directory;
+  auto broker = open(directory.file("store"), plain()).value();
+  broker->create_topic("t").value();
+  broker->publish("t", Message{.payload = "before"}).value();
+
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // No assertions here: the child answers with its exit code, and neither destroys the broker nor runs exit handlers.
+    const bool publish = broker->publish("t", Message{.payload = "child"}).code() == ErrorCode::forked;
+    FetchRequest request;
+    request.source = "t";
+    request.group = "g";
+    const bool fetch = broker->fetch(request).code() == ErrorCode::forked;
+    const bool status = broker->status().code() == ErrorCode::forked;
+    const bool close = broker->close().code() == ErrorCode::forked;
+    ::_exit((publish ? 0 : 1) + (fetch ? 0 : 2) + (status ? 0 : 4) + (close ? 0 : 8));
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+
+  CHECK(broker->publish("t", Message{.payload = "after"}).value().offset.value == 1);
+  REQUIRE(broker->close().ok());
+  broker.reset();
+  CHECK(open(directory.file("store"), plain()).value()->topic("t").value().next.value == 2);
+}
