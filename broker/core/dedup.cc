@@ -12,9 +12,9 @@ Dedup::Dedup(std::size_t ids_max)
 
 Dedup::~Dedup() = default;
 
-std::size_t Dedup::SlotHash::operator()(Slot slot) const noexcept { return static_cast<std::size_t>(owner->ring_[slot].key.low); }
-bool Dedup::SlotEqual::operator()(Slot a, Slot b) const noexcept { return owner->ring_[a].key == owner->ring_[b].key; }
-bool Dedup::SlotEqual::operator()(Slot a, const base::Hash128& key) const noexcept { return owner->ring_[a].key == key; }
+std::size_t Dedup::SlotHash::operator()(Slot slot) const noexcept { return static_cast<std::size_t>(owner->id_in(slot).key.low); }
+bool Dedup::SlotEqual::operator()(Slot a, Slot b) const noexcept { return owner->id_in(a).key == owner->id_in(b).key; }
+bool Dedup::SlotEqual::operator()(Slot a, const base::Hash128& key) const noexcept { return owner->id_in(a).key == key; }
 
 // The topic is mixed into the hash: 128 bits are enough for both together.
 base::Hash128 Dedup::key_of(TopicId topic, base::Hash128 id) noexcept {
@@ -25,7 +25,7 @@ base::Hash128 Dedup::key_of(TopicId topic, base::Hash128 id) noexcept {
 std::optional<Offset> Dedup::find(TopicId topic, base::Hash128 id, Time now, Duration window) const {
   const auto found = index_.find(key_of(topic, id));
   if (found == index_.end()) return std::nullopt;
-  const Id& known = ring_[*found];
+  const Id& known = id_in(*found);
   const RecordState& record = records_[known.record - first_record_];
   if (now - record.time >= window) return std::nullopt;
   return known.offset;
@@ -37,15 +37,17 @@ Dedup::Record Dedup::begin_record(std::uint64_t commit, std::uint32_t sub, Topic
 }
 
 void Dedup::insert(Record record, base::Hash128 id, Offset offset) {
-  if (ring_ == nullptr) {
-    ring_ = std::make_unique_for_overwrite<Id[]>(ids_max_);  // pages of it cost memory only once they are used
-    index_.reserve(ids_max_);                                // so that the index never has to grow between two messages
+  if (ring_.empty()) {
+    ring_.resize((ids_max_ + kChunkIds - 1) / kChunkIds);
+    index_.reserve(std::min<std::size_t>(ids_max_, 1'000'000));  // so that it has no need to grow between two messages
   }
   RecordState& state = state_of(record);
   ++state.ids;
   if (used_ == ids_max_) forget_oldest();
   const Slot slot = slot_at(used_++);
-  ring_[slot] = {key_of(state.topic, id), offset, record};
+  std::unique_ptr<Id[]>& chunk = ring_[slot / kChunkIds];
+  if (chunk == nullptr) chunk = std::make_unique_for_overwrite<Id[]>(kChunkIds);
+  id_in(slot) = {key_of(state.topic, id), offset, record};
   const auto [known, fresh] = index_.insert(slot);
   if (fresh) return;
   index_.erase(known);
@@ -59,7 +61,7 @@ void Dedup::insert_record(std::uint64_t commit, std::uint32_t sub, TopicId topic
 
 // Takes the id in `slot` out of the index, unless a newer one of the same key stands there, and off its record's count.
 void Dedup::forget(Slot slot) {
-  const Id& id = ring_[slot];
+  const Id& id = id_in(slot);
   if (const auto known = index_.find(id.key); known != index_.end() && *known == slot) index_.erase(known);
   RecordState& state = state_of(id.record);
   WEIR_CHECK(state.ids > 0, "record " << state.commit << "/" << state.sub);
@@ -69,13 +71,13 @@ void Dedup::forget(Slot slot) {
 void Dedup::forget_oldest() {
   forget(slot_at(0));
   head_ = head_ + 1 == ids_max_ ? 0 : head_ + 1;
-  --used_;
+  if (--used_ == 0) head_ = 0;  // a store with few ids stays in the first chunk
 }
 
 void Dedup::take_back(std::uint64_t commit) {
   while (used_ > 0) {
     const Slot slot = slot_at(used_ - 1);
-    if (state_of(ring_[slot].record).commit < commit) break;
+    if (state_of(id_in(slot).record).commit < commit) break;
     forget(slot);
     --used_;
   }
@@ -88,7 +90,7 @@ std::vector<Dedup::Expired> Dedup::expire(Time now, Duration longest_window, std
     RecordState& record = records_.front();
     if (record.ids > 0 && now - record.time < longest_window) break;
     while (record.ids > 0) forget_oldest();
-    expired.push_back({record.commit, record.sub});
+    if (record.sub != kNotPersisted) expired.push_back({record.commit, record.sub});
     records_.pop_front();
     ++first_record_;
   }
@@ -101,8 +103,8 @@ void Dedup::forget_topic(TopicId topic) {
   // Its ids stay in the ring until their turn comes: no topic will ever have that id again.
   for (std::size_t place = 0; place < used_; ++place) {
     const Slot slot = slot_at(place);
-    if (state_of(ring_[slot].record).topic != topic) continue;
-    if (const auto known = index_.find(ring_[slot].key); known != index_.end() && *known == slot) index_.erase(known);
+    if (state_of(id_in(slot).record).topic != topic) continue;
+    if (const auto known = index_.find(id_in(slot).key); known != index_.end() && *known == slot) index_.erase(known);
   }
 }
 

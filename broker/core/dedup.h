@@ -37,6 +37,8 @@ class Dedup {
   };
   /// Names a record until the next expire().
   using Record = std::uint32_t;
+  /// As `sub`: the record is not persisted (ephemeral topics), and expire() does not name it.
+  static constexpr std::uint32_t kNotPersisted = ~std::uint32_t{0};
 
   explicit Dedup(std::size_t ids_max);
   ~Dedup();
@@ -66,11 +68,12 @@ class Dedup {
 
  private:
   using Slot = std::uint32_t;
-  struct Id {  // left uninitialized in the ring until used
+  struct Id {
     base::Hash128 key;
     Offset offset;
     Record record;
   };
+  static constexpr std::size_t kChunkIds = std::size_t{1} << 16;
   struct RecordState {
     std::uint64_t commit;
     TopicId topic;
@@ -94,13 +97,14 @@ class Dedup {
   };
 
   static base::Hash128 key_of(TopicId topic, base::Hash128 id) noexcept;
+  Id& id_in(Slot slot) const noexcept { return ring_[slot / kChunkIds][slot % kChunkIds]; }
   Slot slot_at(std::size_t place) const noexcept { return static_cast<Slot>((head_ + place) % ids_max_); }
   RecordState& state_of(Record record) noexcept { return records_[record - first_record_]; }
   void forget_oldest();
   void forget(Slot slot);
 
   const std::size_t ids_max_;
-  std::unique_ptr<Id[]> ring_;                 // allocated at the first insert
+  std::vector<std::unique_ptr<Id[]>> ring_;    // ids_max_ slots, in chunks that are allocated when they are first used
   std::size_t head_ = 0;                       // the slot of the oldest id
   std::size_t used_ = 0;                       // slots in use, from head_ on
   std::deque<RecordState> records_;            // in commit order

@@ -100,7 +100,7 @@ Status validate_every_part(const Message& message, const TopicOptions& topic) {
     return over("payload", message.payload.size(), topic.payload_bytes_max, "bytes (payload_bytes_max of the topic)");
   if (Status status = validate_text("key", message.key, kKeyBytesMax); !status.ok()) return status;
   if (Status status = validate_text("id", message.id, kIdBytesMax); !status.ok()) return status;
-  if (Status status = validate_text("content_type", message.content_type, kContentTypeBytesMax); !status.ok()) return status;
+  if (Status status = validate_text("content type", message.content_type, kContentTypeBytesMax); !status.ok()) return status;
   if (Status status = validate_headers(message.headers); !status.ok()) return status;
   if (message.ttl && *message.ttl <= Duration::zero()) return invalid("ttl", "must be more than 0");
   if (message.ttl && *message.ttl > kTtlMax) return {ErrorCode::limit_exceeded, "ttl: is over the limit of 3650 days"};

@@ -56,6 +56,8 @@ class Sessions {
   };
 
   explicit Sessions(std::size_t sessions_max = kSessionsMax) : sessions_max_(sessions_max) {}
+  Sessions(const Sessions&) = delete;
+  Sessions& operator=(const Sessions&) = delete;
 
   /// What a request of `count` messages with sequence numbers from `sequence` on is. Counts as a use of a session that exists.
   Answer check(std::string_view name, std::uint64_t sequence, std::size_t count, Time now);
