@@ -7,7 +7,7 @@
 namespace weir::test {
 namespace {
 
-CONTRACT_TEST_EVERY_TOPIC("a group's figures tell what became of its messages", "[S-10][S-17]") {
+CONTRACT_TEST_EVERY_TOPIC("a group's figures tell what became of its messages", "[stats]") {
   f.topic("orders");
   f.group("orders", "billing");
   const Time start = f.now();
@@ -42,7 +42,7 @@ CONTRACT_TEST_EVERY_TOPIC("a group's figures tell what became of its messages", 
   CHECK(s.filtered == 0);
 }
 
-CONTRACT_TEST_EVERY_TOPIC("a group that keeps up has no depth and no lag", "[S-10]") {
+CONTRACT_TEST_EVERY_TOPIC("a group that keeps up has no depth and no lag", "[stats]") {
   f.topic("orders");
   f.group("orders", "billing");
   f.publish_texts("orders", {"1", "2"});
@@ -76,7 +76,7 @@ CONTRACT_TEST_EVERY_TOPIC("a redriven letter is shown until it is settled", "[S-
   CHECK(f.stats("orders", "billing").redriven == 0);
 }
 
-CONTRACT_TEST_EVERY_TOPIC("a group on a pattern has figures for each topic and their sum", "[S-10]") {
+CONTRACT_TEST_EVERY_TOPIC("a group on a pattern has figures for each topic and their sum", "[stats]") {
   f.topic("orders.a");
   f.topic("orders.b");
   f.group("orders.*", "audit");
@@ -90,7 +90,7 @@ CONTRACT_TEST_EVERY_TOPIC("a group on a pattern has figures for each topic and t
   CHECK(info.total().lag == 1min);
 }
 
-CONTRACT_TEST("depth and dead letters are right after reopening", "[S-10][S-23]") {
+CONTRACT_TEST("depth and dead letters are right after reopening", "[stats]") {
   f.topic("orders");
   f.group("orders", "billing");
   f.publish_texts("orders", {"0", "1", "2", "3"});
