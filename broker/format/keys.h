@@ -15,6 +15,7 @@ enum class KeyKind : char {
   kCommit = 'c',      ///< c                                → number of the last commit, 8 bytes
   kDedup = 'd',       ///< d commit(8) sub(4)               → DedupRecord
   kGroup = 'g',       ///< g group(8)                       → GroupRecord
+  kTopicHead = 'h',   ///< h topic(8)                       → next offset, cumulative bytes, time: 3 × 8 bytes; counts when no batch is left
   kCursor = 'k',      ///< k group(8) topic(8)              → floor, 8 bytes
   kLetterPage = 'l',  ///< l topic(8) state(1) page(8)      → bitmap of letters in that state
   kPage = 'p',        ///< p group(8) topic(8) page(8)      → bitmap of settled offsets
@@ -39,6 +40,7 @@ std::string page_key(GroupId, TopicId, std::uint64_t page);
 std::string page_prefix(GroupId, TopicId);
 std::string session_key(std::string_view name);
 std::string topic_key(TopicId);
+std::string topic_head_key(TopicId);
 std::string redriven_key(GroupId, TopicId, std::uint64_t letter, Offset offset);
 std::string redriven_prefix(GroupId, TopicId);
 std::string retry_key(GroupId, TopicId, Offset);

@@ -1,0 +1,269 @@
+// A group's progress on one topic: what is settled, leased, waiting, blocked, and what is handed out next.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <absl/container/flat_hash_map.h>
+
+#include "broker/base/prng.h"
+#include "broker/core/item.h"
+#include "broker/core/key_order.h"
+#include "broker/core/settled_set.h"
+#include "broker/core/suspect_gate.h"
+#include "weir/delivery.h"
+#include "weir/group.h"
+#include "weir/types.h"
+
+namespace weir::core {
+
+/// What a cursor must know of a message in the log when it looks at it.
+struct LogMessage {
+  Offset offset;
+  std::uint64_t key_hash = 0;     ///< 0: no order to keep (the engine maps Order to it)
+  std::int64_t expires_ms = 0;    ///< 0: never
+  std::uint64_t bytes = 0;
+  bool wanted = true;             ///< passes the group's filter
+};
+
+/// Who fetches, and what it may still take.
+struct Taking {
+  std::uint64_t fetch = 0;        ///< unique to the call
+  MemberId member;
+  bool begun = false;             ///< hand-over is begun
+  std::int64_t now_ms = 0;
+  std::int64_t lease_ms = 0;
+  std::int64_t extend_until_ms = 0;
+  std::uint32_t room = 0;         ///< messages it may still take
+  std::uint64_t bytes_room = 0;   ///< payload bytes likewise; the first message always goes
+  bool one_per_key = false;       ///< no consecutive messages of a key
+  bool alone = false;             ///< a suspect was taken: nothing else goes with it
+  std::vector<std::uint32_t> slots;  ///< what was granted, in order
+
+  bool full() const noexcept { return alone || room == 0; }
+};
+
+/// A message that the group gave up on: what the engine must write to the dead letters, with everything that belongs to it.
+struct Death {
+  ItemId id;
+  DeathReason reason = DeathReason::kMaxAttempts;
+  std::uint32_t deliveries = 0;
+  std::uint32_t failures = 0;
+  std::uint32_t redrives = 0;
+  History history;
+};
+
+/// A retry record that must be written or erased with the next commit.
+struct RecordChange {
+  ItemId id;
+  const Item* item = nullptr;  ///< nullptr: erase
+};
+
+/// How much a group has in flight, over all its topics.
+struct Flight {
+  std::uint64_t leased = 0;
+  absl::flat_hash_map<std::uint64_t, std::uint32_t> by_member;  ///< joined members only
+};
+
+/// Where the begun marks are (engine/marks.h).
+class MarkSink {
+ public:
+  virtual ~MarkSink() = default;
+  /// The handler of this mark has ended; the mark stays until the settlement is written.
+  virtual void finished(std::uint32_t mark) = 0;
+};
+
+/// Totals since open.
+struct CursorTotals {
+  std::uint64_t delivered = 0, acked = 0, retried = 0, released = 0, expired_leases = 0, expired = 0, filtered = 0, dead_lettered = 0;
+};
+
+/// Operation. The engine shows it the log in order (look) and asks it for what came back (take_returned, take_blocked); the cursor decides and
+/// leases. Settlements change it at once; what must be written is collected per commit (collect), always as absolute values, so
+/// a write can be repeated. Time is an argument everywhere.
+///
+/// Invariants. (1) An offset below next() is settled, or an item, or blocked behind its key. (2) A key's messages are handed out in
+/// offset order, and none while another is leased by a different fetch or waits. (3) A slot's epoch only rises.
+///
+/// Concurrency: none; the engine's lock guards it.
+class Cursor {
+ public:
+  struct Environment {
+    const GroupOptions* options = nullptr;             ///< the group's, as they stand
+    SpillIndex* spill = nullptr;
+    SuspectGate* gate = nullptr;
+    base::Prng* random = nullptr;
+    Flight* flight = nullptr;
+    MarkSink* marks = nullptr;
+    std::uint64_t* next_epoch = nullptr;               ///< the store's
+    std::function<std::string(MemberId)> member_name;
+  };
+
+  explicit Cursor(Environment environment, Offset start) : env_(std::move(environment)), next_(start) { settled_.reset(start); }
+  Cursor(const Cursor&) = delete;
+  Cursor& operator=(const Cursor&) = delete;
+  ~Cursor();
+
+  // --- Handing out ---------------------------------------------------------------------------------------------------
+  /// The first offset that was not looked at.
+  Offset next() const noexcept { return next_; }
+  /// Moves next() over what is settled or known already. True when there is something to look at before `end`.
+  bool seek_unseen(Offset end);
+  /// Looks at the message at next(): leases it to `taking`, blocks it behind its key, settles it (expired, unwanted), and moves on.
+  /// False: `taking` is full, and the message was not looked at.
+  bool look(const LogMessage& message, Taking& taking);
+  /// True when new messages may be looked at: waiting_max is not reached.
+  bool may_look() const noexcept { return waiting_.size() < env_.options->waiting_max; }
+  /// Leases what came back and has no key to wait for, and the next messages of keys that became free.
+  void take_returned(Taking& taking);
+  /// True when take_returned would find something.
+  bool has_returned() const noexcept { return !ready_items_.empty() || !ready_keys_.empty(); }
+
+  // --- Deliveries ----------------------------------------------------------------------------------------------------
+  const Item& item(std::uint32_t slot) const { return items_[slot]; }
+  /// The leased item of a token, or why there is none: lease_lost, already_settled.
+  ErrorCode find(const Token& token, std::uint32_t& slot) const;
+  /// The handler starts: counts the delivery. `mark` is where the engine noted it.
+  void begin(std::uint32_t slot, std::uint32_t mark);
+  /// Ends a delivery, or extends it; ok, lease_lost or already_settled. A settlement that was made before is answered as it was (S-14).
+  ErrorCode settle(const Settlement& settlement, std::int64_t now_ms);
+  /// A leased message turned out to be past its ttl, or its body is gone by retention (`lost`): it is not delivered.
+  void drop(std::uint32_t slot, bool lost, std::int64_t now_ms);
+  /// Gives back what a member holds and has not begun (`all`: begun ones too), uncounted.
+  void release_member(MemberId member, bool all, std::int64_t now_ms);
+  void release_all(std::int64_t now_ms);
+
+  // --- Time ----------------------------------------------------------------------------------------------------------
+  /// When tick() has something to do; nothing: never.
+  std::optional<std::int64_t> next_event_ms() const;
+  /// Expires leases and makes waiting messages ready.
+  void tick(std::int64_t now_ms);
+
+  // --- Administration -------------------------------------------------------------------------------------------------
+  /// Voids leases and waiting retries and goes to `offset`; what was redriven stays.
+  void seek(Offset offset, std::int64_t now_ms);
+  /// Messages before `first` are gone (drop_oldest); answers how many of them were unsettled.
+  std::uint64_t lose_before(Offset first, std::int64_t now_ms);
+  /// A dead letter is given back: ahead of its key's undelivered messages.
+  void redrive(ItemId id, std::uint64_t key_hash, std::uint32_t redrives, Time published);
+  /// At open: what a retry record says. Charges of a crash are already in it.
+  void load(Item item, std::int64_t now_ms);
+  /// The gate has opened: what waited for it may go.
+  void gate_opened();
+
+  // --- The death of the process: at open, after load -------------------------------------------------------------------
+  /// Whether the hand-over with that epoch is neither settled nor counted in what was loaded.
+  bool was_running(ItemId id, std::uint64_t epoch) const;
+  std::uint32_t crashes_of(ItemId id) const;
+  /// The handler had ended; only the delivery counts.
+  void count_delivery(ItemId id, std::uint64_t epoch, std::uint64_t key_hash, std::int64_t now_ms);
+  /// The handler was running: `alone`, or beside others; `named`: it has been there most often.
+  void crash(ItemId id, std::uint64_t epoch, std::uint64_t key_hash, bool alone, bool named, std::int64_t now_ms);
+
+  // --- What must be written -------------------------------------------------------------------------------------------
+  bool dirty() const noexcept { return settled_.dirty() || !changed_records_.empty() || !deaths_.empty() || !finished_marks_.empty(); }
+  /// Retry records that changed since the last call.
+  void collect_records(const std::function<void(const RecordChange&)>& visit);
+  std::vector<Death> take_deaths() { return std::exchange(deaths_, {}); }
+  /// Begun marks whose settlement is part of what is collected now: free once that is written.
+  std::vector<std::uint32_t> take_finished_marks() { return std::exchange(finished_marks_, {}); }
+  bool has_deaths() const noexcept { return !deaths_.empty(); }
+  /// The cursor is dropped: its marks are free at once.
+  std::vector<std::uint32_t> drop_marks();
+  SettledSet& settled() noexcept { return settled_; }
+  const SettledSet& settled() const noexcept { return settled_; }
+
+  // --- Figures ----------------------------------------------------------------------------------------------------------
+  std::uint64_t leased() const noexcept { return leased_; }
+  std::uint64_t waiting() const noexcept { return waiting_.size(); }
+  std::uint64_t gated() const noexcept { return gated_.size(); }
+  std::uint64_t redriven() const noexcept { return redriven_; }
+  std::uint64_t blocked() const noexcept { return blocked_ + filling_ + spilled_; }
+  std::uint64_t spilled() const noexcept { return spilled_; }
+  std::optional<std::uint64_t> oldest_letter() const;   ///< offset of the oldest dead letter that is given back and not settled
+  const CursorTotals& totals() const noexcept { return totals_; }
+  Offset floor() const noexcept { return settled_.floor(); }
+  /// Every invariant that can be checked cheaply; used by tests after each step.
+  void check_invariants() const;
+
+ private:
+  static constexpr std::size_t kBlockedInMemoryMax = 8192;   ///< look-ahead bound per cursor
+  static constexpr std::size_t kChunk = 512;                 ///< offsets per chunk of the spill index
+  static constexpr std::int64_t kRepeatMs = 600'000;         ///< how long the same settlement again is OK
+  static constexpr std::size_t kRecentMax = 100'000;
+
+  struct Recent {
+    std::uint64_t epoch;
+    std::uint8_t kind;
+    std::int64_t at_ms;
+  };
+
+  std::uint32_t new_slot();
+  void free_slot(std::uint32_t slot);
+  void grant(std::uint32_t slot, Taking& taking);
+  bool suspect(const Item& item) const noexcept;
+  bool gate_allows(const Item& item);
+  void leave_gate(Item& item);
+  void give_back(std::uint32_t slot, ItemState state);           // to kWaiting or kReady, in its key's place
+  void make_ready(std::uint32_t slot);
+  void end_lease(std::uint32_t slot);                            // counters, key, gate, mark
+  void fail(std::uint32_t slot, Outcome outcome, std::string error, std::optional<Duration> delay, std::int64_t now_ms);
+  void release(std::uint32_t slot, std::int64_t now_ms);
+  void release_rest_of_chain(std::uint64_t key_hash, Offset after, std::int64_t now_ms);
+  bool die_if_over(std::uint32_t slot, std::int64_t now_ms);
+  void die(std::uint32_t slot, DeathReason reason, std::int64_t now_ms);
+  void forget(std::uint32_t slot, std::uint8_t kind, std::int64_t now_ms);   // settled: the item goes
+  void note_attempt(Item& item, Outcome outcome, std::string_view error, std::int64_t now_ms);
+  void record_changed(Item& item);
+  std::uint32_t take_out(ItemId id, std::uint64_t key_hash);
+  void remember(const ItemId& id, std::uint64_t epoch, std::uint8_t kind, std::int64_t now_ms);
+  ErrorCode answer_past(const Token& token, Settle kind, std::int64_t now_ms) const;
+
+  // key_order
+  bool key_takes(const KeyState& state, const Taking& taking) const noexcept {
+    return state.leased == 0 || (state.fetch == taking.fetch && !taking.one_per_key);
+  }
+  void block(std::uint64_t hash, Offset offset);
+  std::optional<Offset> next_blocked(std::uint64_t hash, Backlog& backlog);   // takes it out
+  void queue_key(std::uint64_t hash);
+  void queue_key_if_free(std::uint64_t hash);
+  void forget_key_if_idle(std::uint64_t hash);
+  void take_key(std::uint64_t hash, Taking& taking);
+  void insert_returned(std::uint32_t slot);
+  void remove_returned(std::uint32_t slot);
+  void key_leased(std::uint32_t slot, std::uint64_t fetch);
+  void key_unleased(std::uint32_t slot);
+  void flush_filling(std::uint64_t hash, Backlog& backlog);
+
+  Environment env_;
+  SettledSet settled_;
+  Offset next_;
+  std::vector<Item> items_;
+  std::vector<std::uint32_t> free_;
+  absl::flat_hash_map<ItemId, std::uint32_t> known_;      // items with a record, and all given back: found by id
+  absl::flat_hash_map<std::uint64_t, KeyState> keys_;
+  std::deque<std::uint32_t> ready_items_;                 // keyless items that came back
+  std::deque<std::uint64_t> ready_keys_;
+  std::vector<std::uint32_t> gated_;                      // ready, but the gate is taken
+  std::set<std::pair<std::int64_t, std::uint32_t>> waiting_;
+  std::set<std::uint64_t> letters_;                       // letters given back, by 1 + offset
+  std::int64_t lease_check_ms_ = INT64_MAX;               // no lease ends before this
+  std::uint64_t leased_ = 0, redriven_ = 0;
+  std::uint64_t blocked_ = 0, filling_ = 0, spilled_ = 0;  // in memory, in chunks being filled, in the spill index
+  std::uint64_t void_before_epoch_ = 0;                   // tokens before it are void by a seek
+  absl::flat_hash_map<ItemId, Recent> recent_;            // settlements that the settled set cannot tell of
+  std::deque<std::pair<std::int64_t, ItemId>> recent_order_;
+  std::vector<ItemId> changed_records_;
+  std::vector<Death> deaths_;
+  std::vector<std::uint32_t> finished_marks_;
+  CursorTotals totals_;
+};
+
+}  // namespace weir::core

@@ -1,0 +1,84 @@
+// What goes through the commit pipeline: operations, and the commit that gathers them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/core/dedup.h"
+#include "broker/engine/chunk.h"
+#include "broker/engine/state.h"
+#include "broker/format/keys.h"
+#include "broker/format/records.h"
+#include "broker/store/store.h"
+#include "weir/message.h"
+#include "weir/options.h"
+
+namespace weir::engine {
+
+/// One request on its way through the pipeline: a publish, or a change that is decided under the engine's lock.
+struct Op {
+  // A publish:
+  bool is_publish = false;
+  PublishRequest request;
+  PublishResult result;
+  Callback<PublishResult> published;
+  // Anything else:
+  UniqueFunction<Status(store::WriteSet&, After&)> decide;   ///< on the leader, under the engine's lock; may be empty
+  UniqueFunction<void(Status)> done;
+
+  Durability level = Durability::kProcess;
+  std::size_t bytes = 0;
+  bool caller_waits = false;
+  bool decided = false;
+  std::uint64_t commit = 0;
+  Status status;
+
+  /// Calls back.
+  void complete() {
+    if (!is_publish) return done(std::move(status));
+    if (status.ok())
+      published(std::move(result));
+    else
+      published(std::move(status));
+  }
+};
+
+/// A dead letter on its way into its topic.
+struct Letter {
+  ChunkPtr chunk;                      ///< holds the message; nullptr: must be read
+  std::shared_ptr<TopicState> source;  ///< where to read it: the origin topic, or the dead-letter topic it came back from
+  Offset place;
+  DeadLetterInfo info;
+};
+
+/// The messages of one commit for one topic, until they are a batch.
+struct Build {
+  std::shared_ptr<TopicState> topic;
+  std::uint32_t sub = 0;               ///< its place in the commit
+  Offset first;
+  std::uint32_t count = 0;
+  Time time;
+  bool power = false;                  ///< some of it becomes visible only when synced
+  std::size_t bytes = 0;               ///< estimated
+  std::vector<const Message*> messages;
+  std::vector<Letter> letters;         ///< of a dead-letter topic, instead
+  std::optional<core::Dedup::Record> dedup;
+  format::DedupRecord ids;
+  std::shared_ptr<const std::string> encoded;
+  format::IndexEntry entry;
+};
+
+/// What one write holds.
+struct Commit {
+  std::uint64_t number = 0;
+  std::vector<std::unique_ptr<Op>> ops;
+  std::vector<std::unique_ptr<Build>> builds;
+  store::WriteSet set;
+  std::vector<std::uint32_t> marks;    ///< free once this is written
+  bool encoded = false;
+  bool power = false;                  ///< something of it waits for a sync
+};
+
+}  // namespace weir::engine

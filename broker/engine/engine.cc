@@ -1,0 +1,317 @@
+#include "broker/engine/engine.h"
+
+#include <unistd.h>
+
+#include <random>
+
+#include "broker/engine/answer.h"
+#include "broker/engine/fork.h"
+
+namespace weir::engine {
+namespace {
+
+Capabilities embedded_capabilities() {
+  Capabilities out;
+  for (int s = 1; s <= 36; ++s) out.by_number[static_cast<std::size_t>(s)] = Support::kNative;
+  // Schedules, hold_key, the dead-letter workbench, transactions, services: declared, and not built yet.
+  for (const int s : {7, 25, 27, 28, 29, 30, 31}) out.by_number[static_cast<std::size_t>(s)] = Support::kAbsent;
+  // Redrive is there, all or by id and to the group; filters, rates and jobs are not.
+  out.by_number[26] = Support::kEmulated;
+  return out;
+}
+
+Status not_built(std::string_view what) { return {ErrorCode::unsupported, std::string(what) + " is not built into this engine yet"}; }
+
+}  // namespace
+
+Engine::Engine(std::string location, OpenOptions options, Hooks hooks)
+    : location_(std::move(location)),
+      options_(std::move(options)),
+      hooks_(std::move(hooks)),
+      pid_(::getpid()),
+      fork_generation_(fork_generation()),
+      dedup_(options_.dedup_ids_max) {
+  if (!options_.clock) options_.clock = system_clock();
+  if (options_.seed == 0) {
+    std::random_device device;
+    options_.seed = (std::uint64_t{device()} << 32 | device()) | 1;
+  }
+  random_ = base::Prng(options_.seed);
+  opened_ = options_.clock->now();
+}
+
+Result<std::unique_ptr<Broker>> Engine::open(const std::string& location, OpenOptions options, Hooks hooks) {
+  const Capabilities able = embedded_capabilities();
+  std::string missing;
+  for (const int s : options.require) {
+    if (s < 1 || s > 36) return Status{ErrorCode::invalid_argument, "require: S-" + std::to_string(s) + " does not exist"};
+    if (able[s] == Support::kAbsent) missing += (missing.empty() ? "S-" : ", S-") + std::to_string(s);
+  }
+  if (!missing.empty()) return Status{ErrorCode::unsupported, "the embedded engine lacks " + missing};
+  const bool disk = location != "memory:";
+  std::unique_ptr<Engine> engine(new Engine(location, std::move(options), std::move(hooks)));
+  engine->hash_seed_ = engine->options_.seed;
+  engine->next_epoch_ = (std::uint64_t{1} << 40) + 1;
+  if (disk) {
+    if (Status recovered = engine->recover(); !recovered.ok()) {
+      engine->log(LogLevel::kError, "open failed: " + recovered.to_string());
+      return recovered;
+    }
+  }
+  engine->start_threads();
+  return std::unique_ptr<Broker>(std::move(engine));
+}
+
+Result<std::unique_ptr<Broker>> open_embedded(const std::string& location, OpenOptions options, Hooks hooks) {
+  return Engine::open(location, std::move(options), std::move(hooks));
+}
+
+void Engine::start_threads() {
+  if (!options_.executor) callbacks_ = std::make_unique<Runner>("weir-callbacks");
+  workshop_ = std::make_unique<Runner>("weir-workshop");
+  After after;
+  {
+    Lock lock(core_);
+    for (auto& build : recovered_) {
+      TopicState& topic = *build->topic;
+      topic.bytes_ever += build->entry.bytes;
+      topic.bytes_building = 0;
+      topic.visible = topic.next;
+    }
+    recovered_.clear();
+    for (const auto& [ids, state] : cursors_) changed(*state, after);
+  }
+  writer_ = std::thread([this] { writer_loop(); });
+  if (store_) syncer_ = std::thread([this] { syncer_loop(); });
+  timer_ = std::thread([this] { timer_loop(); });
+  running_ = true;
+  options_.clock->watch(this, [this] {
+    {
+      std::lock_guard lock(core_);
+      clock_jumped_ = true;
+    }
+    timer_wake_.notify_one();
+  });
+  finish(std::move(after));
+  for (const TopicId topic : std::exchange(deleted_topics_, {})) workshop_->post([this, topic] { purge_deleted_topic(topic); });
+  log(LogLevel::kInfo, "opened " + location_ + ": incarnation " + std::to_string(incarnation_) + ", " + std::to_string(topics_.size()) + " topics, " +
+                           std::to_string(groups_.size()) + " groups, " + std::to_string(crash_charges_) + " deliveries were running when the process died");
+}
+
+Engine::~Engine() {
+  if (fork_generation_ != fork_generation()) {
+    // In the child nothing of it may be touched: its threads are not there, and its files are the parent's.
+    leak();
+    return;
+  }
+  if (running_) close_now(Duration{0});
+  if (closer_.joinable()) closer_.join();
+  workshop_.reset();
+  callbacks_.reset();
+  break_circles();
+}
+
+/// Groups, topics and cursors refer to one another; this lets them go.
+void Engine::break_circles() {
+  for (const auto& [ids, state] : cursors_) state->deleted = true;
+  dirty_.clear();
+  for (const auto& [id, group] : groups_by_id_) group->cursors.clear();
+  for (const auto& [id, topic] : topics_by_id_) {
+    topic->cursors.clear();
+    topic->tail.clear();
+    topic->read.clear();
+  }
+  cursors_.clear();
+}
+
+void Engine::leak() {
+  (void)owner_.release();
+  (void)marks_.release();
+  (void)store_.release();
+  (void)callbacks_.release();
+  (void)workshop_.release();
+  for (std::thread* thread : {&writer_, &syncer_, &timer_, &closer_}) new std::thread(std::move(*thread));
+}
+
+const Capabilities& Engine::capabilities() const noexcept {
+  static const Capabilities all = embedded_capabilities();
+  return all;
+}
+
+// --- Closing (S-35) ----------------------------------------------------------------------------------------------------------
+
+void Engine::async_close(CallContext context, Callback<Done> done) {
+  if (fork_generation_ != fork_generation()) return answer<Done>(std::move(done), check_usable(), context);
+  if (context.caller_waits) {
+    close_now(options_.close_grace);
+    return done(Done{});
+  }
+  std::lock_guard lock(close_mutex_);
+  if (closer_.joinable()) {
+    call_back([done = std::move(done)]() mutable { done(Done{}); });
+    return;
+  }
+  closer_ = std::thread([this, done = std::move(done)]() mutable {
+    close_now(options_.close_grace);
+    call_back([done = std::move(done)]() mutable { done(Done{}); });
+  });
+}
+
+void Engine::close_now(Duration grace) {
+  end_subscriptions(grace);
+  std::lock_guard only_one(closing_mutex_);
+  if (closed_) return;
+  closing_ = true;
+  options_.clock->unwatch(this);
+  After after;
+  {
+    Lock lock(core_);
+    for (const auto& [name, group] : groups_) answer_waiters(*group, after);
+    for (const auto& [ids, state] : cursors_) {
+      state->cursor->release_all(now_ms());
+      changed(*state, after);
+    }
+    for (Drain& drain : drains_) after.call.push_back([done = std::move(drain.done)]() mutable { done({ErrorCode::closed, "the broker is closed"}); });
+    drains_.clear();
+    timer_ends_ = true;
+  }
+  timer_wake_.notify_all();
+  finish(std::move(after));
+  timer_.join();
+  workshop_->wait_until_idle();   // asynchronous fetches are answered `closed` there
+  closed_ = true;
+  {
+    Lock lock(queue_mutex_);
+    writer_ends_ = true;
+    for (auto& ready : ready_waiters_) call_back(std::move(ready));
+    ready_waiters_.clear();
+  }
+  writer_wake_.notify_all();
+  room_.notify_all();
+  writer_.join();
+  {
+    // A blocking caller may lead still.
+    Lock lock(queue_mutex_);
+    writer_wake_.wait(lock, [this] { return !leading_ || stuck_; });
+  }
+  if (syncer_.joinable()) {
+    {
+      Lock lock(sync_mutex_);
+      sync_wanted_ = std::max(sync_wanted_, written_commit_);
+      syncer_ends_ = true;
+    }
+    syncer_wake_.notify_all();
+    syncer_.join();
+  }
+  if (marks_ && state_ == StoreState::kRunning) marks_->clean();
+  if (state_ != StoreState::kStopped) state_ = StoreState::kClosed;
+  store_.reset();
+  marks_.reset();
+  owner_.reset();
+  log(LogLevel::kInfo, "closed " + location_);
+}
+
+void Engine::async_drain(DrainRequest request, CallContext context, Callback<Done> done) {
+  Status usable = check_usable();
+  if (!usable.ok()) return answer<Done>(std::move(done), usable, context);
+  After after;
+  auto once = std::make_shared<Callback<Done>>(std::move(done));
+  {
+    Lock lock(core_);
+    for (const GroupRef& ref : request.groups)
+      if (!find_group(ref.source, ref.group)) usable = {ErrorCode::group_not_found, "no group \"" + ref.group + "\" on \"" + ref.source + "\""};
+    if (usable.ok()) {
+      Drain& drain = drains_.emplace_back();
+      drain.request = std::move(request);
+      drain.context = context;
+      drain.done = [this, once, context](Status status) { answer<Done>(std::move(*once), status.ok() ? Result<Done>(Done{}) : Result<Done>(std::move(status)), context); };
+      check_drains(after);
+    }
+  }
+  finish(std::move(after));
+  if (!usable.ok()) answer<Done>(std::move(*once), usable, context);
+}
+
+void Engine::async_status(CallContext context, Callback<BrokerStatus> done) {
+  if (fork_generation_ != fork_generation()) return answer<BrokerStatus>(std::move(done), check_usable(), context);
+  BrokerStatus out;
+  out.state = closed_ && state_ != StoreState::kStopped ? StoreState::kClosed : state_.load();
+  out.location = location_;
+  {
+    std::lock_guard lock(reason_mutex_);
+    out.reason = reason_;
+  }
+  out.incarnation = incarnation_;
+  out.opened = opened_;
+  {
+    Lock lock(core_);
+    out.topics = topics_.size();
+    out.groups = groups_.size();
+    out.messages = messages_;
+    out.tail_bytes = tail_bytes_;
+    out.ephemeral_bytes = ephemeral_bytes_;
+    out.dedup_ids = dedup_.size();
+    out.sessions = sessions_.size();
+    out.recovered_crash_charges = crash_charges_;
+  }
+  {
+    std::lock_guard lock(queue_mutex_);
+    out.queued_requests = queue_.size();
+    out.queued_bytes = queue_bytes_;
+  }
+  out.commits = commits_;
+  out.syncs = syncs_;
+  if (store_ && !closed_) {
+    out.disk_bytes = store_->statistics().disk_bytes;
+    out.disk_free_bytes = store_->disk_free_bytes().ok() ? store_->disk_free_bytes().value() : 0;
+  }
+  answer<BrokerStatus>(std::move(done), std::move(out), context);
+}
+
+void Engine::async_verify(CallContext context, Callback<Done> done) {
+  if (Status usable = check_usable(); !usable.ok()) return answer<Done>(std::move(done), usable, context);
+  const auto verify = [this]() -> Result<Done> {
+    if (!store_) return Done{};
+    const Status status = store_->verify();
+    if (!status.ok()) return status;
+    return Done{};
+  };
+  if (context.caller_waits) return done(verify());
+  workshop_->post([this, verify, context = std::move(context), done = std::move(done)]() mutable { answer<Done>(std::move(done), verify(), context); });
+}
+
+// --- Declared, and not built yet ---------------------------------------------------------------------------------------------
+
+void Engine::async_settle_message(SettleMessageRequest, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("settling single messages"), context); }
+void Engine::async_discard(DiscardRequest, CallContext context, Callback<DiscardResult> done) { answer<DiscardResult>(std::move(done), not_built("discarding dead letters (S-27)"), context); }
+void Engine::async_list_jobs(CallContext context, Callback<std::vector<JobInfo>> done) { answer<std::vector<JobInfo>>(std::move(done), not_built("jobs (S-26)"), context); }
+void Engine::async_control_job(std::string, std::string, CallContext context, Callback<JobInfo> done) { answer<JobInfo>(std::move(done), not_built("jobs (S-26)"), context); }
+void Engine::async_list_schedules(std::string, CallContext context, Callback<std::vector<ScheduleInfo>> done) {
+  answer<std::vector<ScheduleInfo>>(std::move(done), not_built("schedules (S-7)"), context);
+}
+void Engine::async_cancel_schedule(std::string, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("schedules (S-7)"), context); }
+void Engine::async_run_schedule(std::string, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("schedules (S-7)"), context); }
+void Engine::async_commit(CommitRequest, CallContext context, Callback<CommitResult> done) { answer<CommitResult>(std::move(done), not_built("transactions (S-28)"), context); }
+void Engine::async_read_state(ReadStateRequest, CallContext context, Callback<ReadStateResult> done) {
+  answer<ReadStateResult>(std::move(done), not_built("application state (S-28)"), context);
+}
+void Engine::async_serve(std::string, UniqueFunction<void(Request, Callback<Reply>)>, CallContext context, Callback<std::uint64_t> done) {
+  answer<std::uint64_t>(std::move(done), not_built("services (S-30)"), context);
+}
+void Engine::async_unserve(std::uint64_t, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("services (S-30)"), context); }
+void Engine::async_call(Request, CallContext context, Callback<Reply> done) { answer<Reply>(std::move(done), not_built("services (S-30)"), context); }
+void Engine::async_backup(std::string, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("backup"), context); }
+
+}  // namespace weir::engine
+
+namespace weir {
+
+Result<std::unique_ptr<Broker>> open(std::string_view location, OpenOptions options) {
+  if (location.empty()) return Status{ErrorCode::invalid_argument, "location: empty"};
+  const std::size_t scheme = location.find("://");
+  if (scheme != std::string_view::npos)
+    return Status{ErrorCode::unsupported, "no engine for \"" + std::string(location.substr(0, scheme + 3)) + "\" is linked in; a path opens the embedded engine"};
+  return engine::open_embedded(std::string(location), std::move(options));
+}
+
+}  // namespace weir

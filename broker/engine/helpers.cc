@@ -1,0 +1,153 @@
+// What all verbs of the engine share: finding things, answering, and what follows a change.
+#include <unistd.h>
+
+#include "broker/core/names.h"
+#include "broker/engine/engine.h"
+#include "broker/engine/fork.h"
+
+namespace weir::engine {
+
+Status Engine::check_usable() const {
+  if (fork_generation_ != fork_generation()) return {ErrorCode::forked, "the broker was opened before fork() by process " + std::to_string(pid_)};
+  if (closed_) return {ErrorCode::closed, "the broker is closed"};
+  return {};
+}
+
+void Engine::log(LogLevel level, const std::string& line) const {
+  if (!options_.log || level < options_.log_level) return;
+  std::lock_guard lock(log_mutex_);
+  options_.log(level, line);
+}
+
+TopicState* Engine::find_topic(std::string_view name) const {
+  const auto at = topics_.find(absl::string_view(name.data(), name.size()));
+  return at == topics_.end() ? nullptr : at->second.get();
+}
+
+Status Engine::topic_missing(std::string_view name) const {
+  if (Status valid = core::validate_topic_name(name, true); !valid.ok()) return valid;
+  core::NearMisses misses(name);
+  for (const auto& [known, topic] : topics_)
+    if (!topic->internal) misses.consider(known);
+  std::string text = "no topic \"" + std::string(name) + "\"";
+  const std::vector<std::string> near = std::move(misses).names();
+  for (std::size_t i = 0; i < near.size(); ++i) text += (i == 0 ? "; did you mean \"" : "\" or \"") + near[i];
+  if (!near.empty()) text += "\"?";
+  return {ErrorCode::topic_not_found, std::move(text)};
+}
+
+GroupPtr Engine::find_group(std::string_view source, std::string_view name) const {
+  const auto at = groups_.find({std::string(source), std::string(name)});
+  return at == groups_.end() ? nullptr : at->second;
+}
+
+CursorPtr Engine::find_cursor(const Token& token) const {
+  const auto at = cursors_.find({token.group.value, token.topic.value});
+  return at == cursors_.end() ? nullptr : at->second;
+}
+
+CursorPtr Engine::find_cursor(std::string_view topic, std::string_view group) const {
+  const TopicState* state = find_topic(topic);
+  if (state == nullptr) return nullptr;
+  for (const CursorPtr& cursor : state->cursors)
+    if (cursor->group->name == group) return cursor;
+  return nullptr;
+}
+
+std::string Engine::member_name(MemberId member) const {
+  const auto at = members_.find(member.value);
+  return at == members_.end() ? std::string() : at->second.name;
+}
+
+void Engine::finish(After after) {
+  for (const FetchWaiterPtr& waiter : after.wake) waiter->changed.notify_one();
+  for (auto& call : after.call) call();
+  if (after.commit) request_commit();
+}
+
+void Engine::wake_one(GroupState& group, After& after) {
+  if (group.waiters.empty()) return;
+  FetchWaiterPtr waiter = std::move(group.waiters.front());
+  group.waiters.pop_front();
+  waiter->woken = true;
+  if (!waiter->async) {
+    after.wake.push_back(std::move(waiter));
+    return;
+  }
+  after.call.push_back([this, waiter = std::move(waiter)]() mutable { workshop_->post([this, waiter = std::move(waiter)]() mutable { fetch_async(std::move(waiter)); }); });
+}
+
+void Engine::activate(CursorState& cursor, After& after) {
+  GroupState& group = *cursor.group;
+  if (!cursor.active) {
+    cursor.active = true;
+    group.active.push_back(&cursor);
+  }
+  if (!group.paused && group.flight.leased < group.options.in_flight_max) wake_one(group, after);
+}
+
+/// Follows everything that is done to a cursor.
+void Engine::changed(CursorState& state, After& after) {
+  core::Cursor& cursor = *state.cursor;
+  if (state.deleted) return;
+  if (state.topic->options.ephemeral) {
+    if (cursor.has_deaths()) bury(state, nullptr, after);
+  } else if (!state.dirty_listed && cursor.dirty()) {
+    mark_dirty(state, after);
+  }
+  if (cursor.has_returned() || (cursor.next() < state.topic->visible && cursor.may_look())) activate(state, after);
+  reschedule(state);
+  if (!gate_.waiting.empty() && gate_.holder == nullptr) open_gate(after);
+  if (!drains_.empty()) check_drains(after);
+}
+
+void Engine::mark_dirty(CursorState& state, After& after) {
+  if (!state.dirty_listed) {
+    state.dirty_listed = true;
+    dirty_.push_back(state.group->cursors.at(state.topic->id));
+  }
+  after.commit = true;
+}
+
+void Engine::open_gate(After& after) {
+  for (core::Cursor* cursor : std::exchange(gate_.waiting, {})) {
+    cursor->gate_opened();
+    for (const auto& [ids, state] : cursors_)
+      if (state->cursor.get() == cursor && cursor->has_returned()) activate(*state, after);
+  }
+}
+
+bool Engine::drained(const GroupState& group, bool include_waiting) const {
+  for (const auto& [id, state] : group.cursors) {
+    const core::Cursor& cursor = *state->cursor;
+    if (cursor.leased() > 0 || cursor.has_returned() || cursor.gated() > 0 || state->dirty_listed) return false;
+    if (cursor.next() < state->topic->next && cursor.settled().next_unsettled(cursor.next()) < state->topic->next) return false;
+    if (include_waiting && (cursor.waiting() > 0 || cursor.blocked() > 0)) return false;
+  }
+  return true;
+}
+
+void Engine::check_drains(After& after) {
+  for (auto at = drains_.begin(); at != drains_.end();) {
+    Status status;
+    bool done = true;
+    if (at->context.cancellation.cancelled()) {
+      status = {ErrorCode::cancelled, "cancelled"};
+    } else if (at->context.deadline && *at->context.deadline <= options_.clock->now()) {
+      status = {ErrorCode::deadline_exceeded, "not drained in time"};
+    } else if (at->request.groups.empty()) {
+      for (const auto& [name, group] : groups_) done = done && drained(*group, at->request.include_waiting);
+    } else {
+      for (const GroupRef& ref : at->request.groups)
+        if (const GroupPtr group = find_group(ref.source, ref.group)) done = done && drained(*group, at->request.include_waiting);
+    }
+    if (!done) {
+      ++at;
+      continue;
+    }
+    after.call.push_back([done = std::move(at->done), status = std::move(status)]() mutable { done(std::move(status)); });
+    at = drains_.erase(at);
+  }
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,340 @@
+// Publishing: what is checked before a message gets its offset, and how it gets it (S-1 to S-6, S-9).
+#include "broker/base/hash.h"
+#include "broker/core/limits.h"
+#include "broker/core/names.h"
+#include "broker/engine/answer.h"
+
+namespace weir::engine {
+namespace {
+
+/// Batches are closed at this size, so that reading one message never means reading much more.
+constexpr std::size_t kBatchBytesMax = 256u << 10;
+/// What a record costs beside its bytes, at least.
+constexpr std::size_t kRecordBytes = 8;
+
+/// Limits that do not depend on the topic; the topic's own payload limit is checked when it is known.
+const TopicOptions& widest_topic() {
+  static const TopicOptions options{.payload_bytes_max = static_cast<std::uint32_t>(core::kPayloadBytesMax)};
+  return options;
+}
+
+Status check_message(const Message& message) {
+  if (message.deliver_at) return {ErrorCode::unsupported, "deliver_at: scheduled messages (S-7) are not built into this engine yet"};
+  return core::validate_message(message, widest_topic());
+}
+
+/// Everything about a request that can be checked without looking at any topic. Sets its size in memory.
+Status check_request(const PublishRequest& request, std::size_t& bytes) {
+  const std::size_t count = request.messages.size() + request.batch.size();
+  if (count == 0) return {ErrorCode::invalid_argument, "messages: the request holds no message"};
+  if (count > core::kRequestMessagesMax)
+    return {ErrorCode::limit_exceeded, "messages: " + std::to_string(count) + " in one request; the limit is " + std::to_string(core::kRequestMessagesMax)};
+  bytes = 0;
+  for (const Message& message : request.messages) {
+    if (Status status = check_message(message); !status.ok()) return status;
+    bytes += core::message_bytes(message);
+  }
+  for (const TopicMessage& message : request.batch) {
+    if (Status status = check_message(message.message); !status.ok()) return status;
+    bytes += core::message_bytes(message.message);
+  }
+  if (bytes > core::kRequestBytesMax)
+    return {ErrorCode::limit_exceeded, "the request holds " + std::to_string(bytes) + " bytes; the limit is " + std::to_string(core::kRequestBytesMax)};
+  if (request.session) {
+    if (Status status = core::validate_session_name(request.session->session); !status.ok()) return status;
+    if (request.session->sequence == 0) return {ErrorCode::invalid_argument, "session.sequence: 0; sequence numbers start at 1"};
+  }
+  return {};
+}
+
+template <class Visit>
+Status for_each_message(const PublishRequest& request, Visit visit) {
+  for (const Message& message : request.messages)
+    if (Status status = visit(request.topic, message); !status.ok()) return status;
+  for (const TopicMessage& message : request.batch)
+    if (Status status = visit(message.topic, message.message); !status.ok()) return status;
+  return {};
+}
+
+}  // namespace
+
+void Engine::async_publish(PublishRequest request, CallContext context, Callback<PublishResult> done) {
+  Status usable = check_usable();
+  std::size_t bytes = 0;
+  if (usable.ok()) usable = check_request(request, bytes);
+  if (usable.ok() && context.cancellation.cancelled()) usable = {ErrorCode::cancelled, "cancelled before it was taken"};
+  if (usable.ok() && context.deadline && *context.deadline <= options_.clock->now()) usable = {ErrorCode::deadline_exceeded, "the deadline passed before it was taken"};
+  if (!usable.ok()) return answer<PublishResult>(std::move(done), usable, context);
+  if (ephemeral_topics_.load(std::memory_order_relaxed) > 0 && try_publish_ephemeral(request, context, done)) return;
+  if (Status state = publishable(); !state.ok()) return answer<PublishResult>(std::move(done), state, context);
+  auto op = std::make_unique<Op>();
+  op->is_publish = true;
+  op->level = Durability::kProcess;
+  op->request = std::move(request);
+  op->published = std::move(done);
+  op->bytes = bytes;
+  op->caller_waits = context.caller_waits;
+  // The leader may have to know before it decides whether the caller will sync (submit), so the wish counts here, and the topic's default there.
+  if (op->request.durability) op->level = *op->request.durability;
+  else if (op->caller_waits) op->level = default_level(op->request);
+  submit(std::move(op), context);
+}
+
+/// The level that the topics of a request ask for; `process` for topics that are not known (yet).
+Durability Engine::default_level(const PublishRequest& request) const {
+  Durability level = Durability::kProcess;
+  Lock lock(core_);
+  const TopicState* last = nullptr;
+  (void)for_each_message(request, [&](const std::string& name, const Message&) -> Status {
+    if (last == nullptr || *last->name != name) last = find_topic(name);
+    if (last == nullptr) level = std::max(level, options_.topic_defaults.durability);
+    if (last != nullptr) level = std::max(level, last->options.durability);
+    return {};
+  });
+  return level;
+}
+
+/// Decides a publish: all of it gets offsets, or it is refused and nothing has changed.
+Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
+  const PublishRequest& request = op.request;
+  if (Status state = publishable(); !state.ok()) return state;
+  Durability level = request.durability.value_or(Durability::kMemory);
+  TopicState* topic = nullptr;
+  std::uint64_t bytes_of_topic = 0;
+  Status checked = for_each_message(request, [&](const std::string& name, const Message& message) -> Status {
+    if (topic == nullptr || *topic->name != name) {
+      topic = find_topic(name);
+      bytes_of_topic = 0;
+      if (topic == nullptr) {
+        Status missing = topic_missing(name);
+        if (!options_.auto_create_topics || missing != ErrorCode::topic_not_found || core::is_internal(name)) return missing;
+        Result<TopicPtr> made = make_topic(name, options_.topic_defaults, {}, {}, commit.set, after);
+        if (!made.ok()) return made.status();
+        topic = made->get();
+      }
+      if (!request.durability) level = std::max(level, topic->options.durability);
+    }
+    bytes_of_topic += core::message_bytes(message) + kRecordBytes;
+    return check_for_topic(*topic, message, bytes_of_topic);
+  });
+  if (!checked.ok()) return checked;
+  if (level == Durability::kMemory) return {ErrorCode::invalid_argument, "durability: memory is for ephemeral topics; choose process or power"};
+  op.level = level;
+
+  const Time now = options_.clock->now();
+  const std::size_t count = request.messages.size() + request.batch.size();
+  if (request.session) {
+    core::Sessions::Answer answer = sessions_.check(request.session->session, request.session->sequence, count, now);
+    if (!answer.status().ok()) return answer.status();
+    if (answer.verdict == core::Sessions::Verdict::kDuplicate) {
+      for (const std::optional<Offset>& offset : answer.offsets) op.result.messages.push_back({offset.value_or(kNoOffset), true});
+      op.result.time = answer.time.value_or(now);
+      return {};
+    }
+  }
+
+  op.result.messages.reserve(count);
+  (void)for_each_message(request, [&](const std::string& name, const Message& message) -> Status {
+    if (*topic->name != name) topic = find_topic(name);
+    const bool has_id = !message.id.empty() && topic->options.dedup_window.count() > 0;
+    base::Hash128 hash;
+    if (has_id) {
+      hash = base::hash128(message.id, hash_seed_);
+      if (const std::optional<Offset> known = dedup_.find(topic->id, hash, now, topic->options.dedup_window)) {
+        ++topic->duplicates;
+        op.result.messages.push_back({*known, true});
+        return {};
+      }
+    }
+    Build& build = build_of(*topic, commit, now);
+    const Offset offset = topic->next;
+    topic->next = offset + 1;
+    build.messages.push_back(&message);
+    ++build.count;
+    const std::size_t bytes = core::message_bytes(message) + kRecordBytes;
+    build.bytes += bytes;
+    topic->bytes_building += bytes;
+    build.power = build.power || level == Durability::kPower;
+    if (has_id) {
+      if (!build.dedup) {
+        build.dedup = dedup_.begin_record(commit.number, build.sub, topic->id, build.time);
+        build.ids.topic = topic->id.value;
+        build.ids.time = build.time;
+      }
+      dedup_.insert(*build.dedup, hash, offset);
+      build.ids.entries.push_back({hash.high, hash.low, offset.value});
+    }
+    op.result.messages.push_back({offset, false});
+    op.result.time = std::max(op.result.time, build.time);
+    return {};
+  });
+  if (op.result.time == Time{}) op.result.time = now;
+  if (request.session) {
+    std::vector<Offset> offsets;
+    for (const Published& published : op.result.messages) offsets.push_back(published.offset);
+    const core::SessionState state = sessions_.record(request.session->session, request.session->sequence, offsets, now);
+    commit.set.put(format::session_key(request.session->session),
+                   format::encode(format::SessionRecord{state.last_sequence, state.last_used, state.request_sequence, state.request_offsets, state.request_time}));
+  }
+  return {};
+}
+
+Status Engine::check_for_topic(const TopicState& topic, const Message& message, std::uint64_t bytes_more) const {
+  if (topic.internal) return {ErrorCode::invalid_argument, "topic: \"" + *topic.name + "\" belongs to the broker"};
+  if (message.payload.size() > topic.options.payload_bytes_max)
+    return {ErrorCode::limit_exceeded, "payload: " + std::to_string(message.payload.size()) + " bytes; payload_bytes_max of topic \"" + *topic.name + "\" is " +
+                                           std::to_string(topic.options.payload_bytes_max)};
+  if (topic.options.ephemeral) return {ErrorCode::invalid_argument, "topic: ephemeral \"" + *topic.name + "\" and durable topics do not mix in one request"};
+  if (topic.options.bytes_max != 0 && topic.options.cap_policy == CapPolicy::kReject && topic.bytes() + topic.bytes_building + bytes_more > topic.options.bytes_max)
+    return {ErrorCode::full, "topic \"" + *topic.name + "\" is at its cap: bytes_max is " + std::to_string(topic.options.bytes_max)};
+  return {};
+}
+
+/// The topic's open batch in this commit.
+Build& Engine::build_of(TopicState& topic, Commit& commit, Time now) {
+  if (topic.build != nullptr && topic.build->bytes < kBatchBytesMax) return *topic.build;
+  auto build = std::make_unique<Build>();
+  build->topic = topics_by_id_.at(topic.id.value);
+  build->sub = static_cast<std::uint32_t>(commit.builds.size());
+  build->first = topic.next;
+  build->time = topic.last_time = std::max(topic.last_time, now);
+  topic.build = build.get();
+  commit.builds.push_back(std::move(build));
+  return *topic.build;
+}
+
+// --- Ephemeral topics ------------------------------------------------------------------------------------------------
+
+/// Takes the request when it goes to ephemeral topics: they need no pipeline.
+bool Engine::try_publish_ephemeral(PublishRequest& request, const CallContext& context, Callback<PublishResult>& done) {
+  After after;
+  PublishResult result;
+  Status status;
+  {
+    Lock lock(core_);
+    const std::string& first = request.messages.empty() ? request.batch.front().topic : request.topic;
+    const TopicState* topic = find_topic(first);
+    if (topic == nullptr || !topic->options.ephemeral) return false;
+    status = decide_ephemeral(request, result, after);
+  }
+  finish(std::move(after));
+  if (status.ok())
+    answer<PublishResult>(std::move(done), std::move(result), context);
+  else
+    answer<PublishResult>(std::move(done), status, context);
+  return true;
+}
+
+Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, After& after) {
+  if (request.durability && *request.durability != Durability::kMemory)
+    return {ErrorCode::invalid_argument, "durability: ephemeral topics have `memory` only"};
+  std::uint64_t bytes = 0;
+  Status checked = for_each_message(request, [&](const std::string& name, const Message& message) -> Status {
+    const TopicState* topic = find_topic(name);
+    if (topic == nullptr) return topic_missing(name);
+    if (!topic->options.ephemeral) return {ErrorCode::invalid_argument, "topic: durable \"" + name + "\" and ephemeral topics do not mix in one request"};
+    if (topic->internal) return {ErrorCode::invalid_argument, "topic: \"" + name + "\" belongs to the broker"};
+    if (message.payload.size() > topic->options.payload_bytes_max)
+      return {ErrorCode::limit_exceeded, "payload: " + std::to_string(message.payload.size()) + " bytes; payload_bytes_max of topic \"" + name + "\" is " +
+                                             std::to_string(topic->options.payload_bytes_max)};
+    bytes += core::message_bytes(message) + sizeof(Message);
+    if (topic->options.bytes_max != 0 && topic->options.cap_policy == CapPolicy::kReject && topic->bytes() + bytes > topic->options.bytes_max)
+      return {ErrorCode::full, "topic \"" + name + "\" is at its cap: bytes_max is " + std::to_string(topic->options.bytes_max)};
+    return {};
+  });
+  if (!checked.ok()) return checked;
+  if (ephemeral_bytes_ + bytes > options_.ephemeral_bytes_max && !make_ephemeral_room(bytes))
+    return {ErrorCode::full, "ephemeral topics hold " + std::to_string(ephemeral_bytes_) + " bytes that groups have not settled; ephemeral_bytes_max is " +
+                                 std::to_string(options_.ephemeral_bytes_max)};
+  const Time now = options_.clock->now();
+  const std::size_t count = request.messages.size() + request.batch.size();
+  if (request.session) {
+    core::Sessions::Answer answer = sessions_.check(request.session->session, request.session->sequence, count, now);
+    if (!answer.status().ok()) return answer.status();
+    if (answer.verdict == core::Sessions::Verdict::kDuplicate) {
+      for (const std::optional<Offset>& offset : answer.offsets) result.messages.push_back({offset.value_or(kNoOffset), true});
+      result.time = answer.time.value_or(now);
+      return {};
+    }
+  }
+  result.time = now;
+  result.messages.reserve(count);
+  if (!request.messages.empty()) add_ephemeral(*find_topic(request.topic), std::move(request.messages), now, result, after);
+  // Runs of one topic stay together; what follows another topic's message is a run of its own.
+  for (std::size_t i = 0; i < request.batch.size();) {
+    std::vector<Message> run;
+    const std::string& name = request.batch[i].topic;
+    std::size_t end = i;
+    while (end < request.batch.size() && request.batch[end].topic == name) run.push_back(std::move(request.batch[end++].message));
+    add_ephemeral(*find_topic(name), std::move(run), now, result, after);
+    i = end;
+  }
+  if (request.session) {
+    std::vector<Offset> offsets;
+    for (const Published& published : result.messages) offsets.push_back(published.offset);
+    (void)sessions_.record(request.session->session, request.session->sequence, offsets, now);
+  }
+  return {};
+}
+
+void Engine::add_ephemeral(TopicState& topic, std::vector<Message> messages, Time now, PublishResult& result, After& after) {
+  topic.last_time = std::max(topic.last_time, now);
+  std::vector<Message> fresh;
+  if (std::any_of(messages.begin(), messages.end(), [](const Message& m) { return !m.id.empty(); }) && topic.options.dedup_window.count() > 0) {
+    std::optional<core::Dedup::Record> record;
+    for (Message& message : messages) {
+      const base::Hash128 hash = base::hash128(message.id, hash_seed_);
+      const std::optional<Offset> known = message.id.empty() ? std::nullopt : dedup_.find(topic.id, hash, now, topic.options.dedup_window);
+      if (known) {
+        ++topic.duplicates;
+        result.messages.push_back({*known, true});
+        continue;
+      }
+      const Offset offset = topic.next + fresh.size();
+      if (!message.id.empty()) {
+        if (!record) record = dedup_.begin_record(commit_, core::Dedup::kNotPersisted, topic.id, now);
+        dedup_.insert(*record, hash, offset);
+      }
+      result.messages.push_back({offset, false});
+      fresh.push_back(std::move(message));
+    }
+  } else {
+    for (std::size_t i = 0; i < messages.size(); ++i) result.messages.push_back({topic.next + i, false});
+    fresh = std::move(messages);
+  }
+  if (!fresh.empty()) append_chunk(topic, std::make_shared<Chunk>(topic.next, topic.last_time, std::move(fresh)), after);
+}
+
+void Engine::append_chunk(TopicState& topic, ChunkPtr chunk, After& after) {
+  if (topic.tail.empty()) topic.first_time = chunk->time();
+  messages_ += chunk->end() - chunk->first();
+  topic.next = topic.visible = chunk->end();
+  topic.bytes_ever += chunk->bytes();
+  ephemeral_bytes_ += chunk->bytes();
+  topic.tail.push_back(std::move(chunk));
+  for (const CursorPtr& cursor : topic.cursors)
+    if (cursor->cursor->may_look()) activate(*cursor, after);
+  if (topic.options.cap_policy == CapPolicy::kDropOldest && topic.options.bytes_max != 0)
+    while (topic.bytes() > topic.options.bytes_max && topic.tail.size() > 1) {
+      const ChunkPtr oldest = topic.tail.front();
+      forget_before(topic, oldest->end(), oldest->bytes(), after);
+    }
+}
+
+/// Drops messages that every group settled, oldest first in each topic. They are kept until then so that they can be browsed.
+bool Engine::make_ephemeral_room(std::uint64_t bytes) {
+  // Down to three quarters, so that this is rare.
+  const std::uint64_t goal = options_.ephemeral_bytes_max - options_.ephemeral_bytes_max / 4;
+  After after;
+  for (const auto& [id, topic] : topics_by_id_) {
+    if (!topic->options.ephemeral) continue;
+    const Offset settled = settled_by_all(*topic);
+    while (!topic->tail.empty() && topic->tail.front()->end() <= settled && ephemeral_bytes_ + bytes > goal) {
+      const ChunkPtr oldest = topic->tail.front();
+      forget_before(*topic, oldest->end(), oldest->bytes(), after);
+    }
+  }
+  return ephemeral_bytes_ + bytes <= options_.ephemeral_bytes_max;
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,194 @@
+// Retention: messages go when every group has settled them and they are old, too many, or to be discarded (S-10).
+#include "broker/api/one_shot.h"
+#include "broker/engine/answer.h"
+
+namespace weir::engine {
+namespace {
+constexpr std::size_t kStep = 1000;   // batches erased by one commit
+}
+
+/// Everything before it is settled by every group, and by the dead letters that were given back.
+Offset Engine::settled_by_all(const TopicState& topic) const {
+  Offset out = topic.visible;
+  for (const CursorPtr& state : topic.cursors) out = std::min(out, state->cursor->floor());
+  if (topic.letters) {
+    const auto origin = cursors_.find({topic.letters_of_group.value, topic.letters_of_topic.value});
+    if (origin != cursors_.end())
+      if (const std::optional<std::uint64_t> letter = origin->second->cursor->oldest_letter()) out = std::min(out, Offset{*letter});
+  }
+  return out;
+}
+
+/// Under the lock: the messages before `first` are gone, or are about to be with the commit that is decided.
+void Engine::forget_before(TopicState& topic, Offset first, std::uint64_t bytes, After& after) {
+  topic.bytes_gone += bytes;
+  topic.first = std::max(topic.first, first);
+  while (!topic.tail.empty() && topic.tail.front()->end() <= topic.first) {
+    if (topic.options.ephemeral) ephemeral_bytes_ -= topic.tail.front()->bytes();
+    topic.tail.pop_front();
+  }
+  while (!topic.read.empty() && topic.read.begin()->second->end() <= topic.first) topic.read.erase(topic.read.begin());
+  if (topic.letters) topic.letters->redriven.raise_floor(topic.first);
+  for (const CursorPtr& state : topic.cursors) {
+    const std::uint64_t lost = state->cursor->lose_before(topic.first, now_ms());
+    if (lost == 0) continue;
+    topic.dropped_unsettled += lost;
+    changed(*state, after);
+  }
+  if (!topic.tail.empty() && topic.options.ephemeral) topic.first_time = topic.tail.front()->time();
+}
+
+void Engine::retain() {
+  std::vector<TopicPtr> topics;
+  After after;
+  {
+    Lock lock(core_);
+    retaining_ = false;
+    const std::int64_t now = now_ms();
+    for (const auto& [id, topic] : topics_by_id_) {
+      if (topic->first >= topic->visible) continue;
+      const TopicOptions& o = topic->options;
+      const bool some_settled = topic->first < settled_by_all(*topic);
+      const bool old = topic->first_time + o.retention_age <= Time{Duration{now}};
+      const bool large = o.retention_bytes != 0 && topic->bytes() > o.retention_bytes;
+      const bool discard = o.discard_settled && !topic->cursors.empty();
+      const bool over = o.cap_policy == CapPolicy::kDropOldest && o.bytes_max != 0 && topic->bytes() > o.bytes_max;
+      if (!over && !(some_settled && (old || large || discard))) continue;
+      if (o.ephemeral)
+        retain_ephemeral(*topic, now, after);
+      else
+        topics.push_back(topic);
+    }
+  }
+  finish(std::move(after));
+  if (state_ == StoreState::kStopped || closed_) return;
+  for (const TopicPtr& topic : topics) retain_topic(topic);
+  if (!topics.empty()) give_space_back();
+}
+
+void Engine::retain_ephemeral(TopicState& topic, std::int64_t now, After& after) {
+  const Offset settled = settled_by_all(topic);
+  const TopicOptions& o = topic.options;
+  while (!topic.tail.empty() && topic.tail.front()->end() <= settled) {
+    const ChunkPtr oldest = topic.tail.front();
+    const bool old = oldest->time() + o.retention_age <= Time{Duration{now}};
+    const bool large = o.retention_bytes != 0 && topic.bytes() > o.retention_bytes;
+    if (!old && !large && !(o.discard_settled && !topic.cursors.empty())) return;
+    forget_before(topic, oldest->end(), oldest->bytes(), after);
+  }
+}
+
+/// Erases what may go, whole batches at a time.
+void Engine::retain_topic(const TopicPtr& topic) {
+  while (true) {
+    TopicOptions o;
+    Offset settled;
+    Offset first;
+    std::uint64_t bytes = 0;
+    bool has_groups = false;
+    {
+      Lock lock(core_);
+      if (topic->deleted) return;
+      o = topic->options;
+      settled = settled_by_all(*topic);
+      first = topic->first;
+      bytes = topic->bytes();
+      has_groups = !topic->cursors.empty();
+    }
+    const Time now = options_.clock->now();
+    auto gone = std::make_shared<std::vector<format::IndexEntry>>();
+    std::optional<Time> next_time;
+    const Status scanned = store_->scan_index(topic->id, first, [&](const format::IndexEntry& entry) {
+      const bool over = o.cap_policy == CapPolicy::kDropOldest && o.bytes_max != 0 && bytes > o.bytes_max;
+      const bool may = entry.end() <= settled && (entry.time + o.retention_age <= now || (o.retention_bytes != 0 && bytes > o.retention_bytes) || (o.discard_settled && has_groups));
+      if ((!over && !may) || gone->size() == kStep) {
+        next_time = entry.time;
+        return false;
+      }
+      gone->push_back(entry);
+      bytes -= entry.bytes;
+      return true;
+    });
+    if (!scanned.ok() || gone->empty()) {
+      Lock lock(core_);
+      if (scanned.ok() && next_time) topic->first_time = *next_time;
+      return;
+    }
+    api::OneShot gate;
+    Status status;
+    auto op = std::make_unique<Op>();
+    op->caller_waits = true;
+    op->decide = [&](store::WriteSet& set, After& after) -> Status {
+      if (topic->deleted) return {};
+      std::uint64_t erased = 0;
+      for (const format::IndexEntry& entry : *gone) {
+        set.erase_batch(topic->id, entry);
+        erased += entry.bytes;
+      }
+      if (next_time) topic->first_time = *next_time;
+      forget_before(*topic, gone->back().end(), erased, after);
+      put_head(set, *topic);
+      if (topic->letters && !topic->letters->dirty_listed) {
+        topic->letters->dirty_listed = true;
+        dirty_letters_.push_back(topic);
+      }
+      return {};
+    };
+    op->done = [&](Status result) {
+      status = std::move(result);
+      gate.open();
+    };
+    submit(std::move(op), {});
+    gate.wait();
+    if (!status.ok() || gone->size() < kStep) return;
+  }
+}
+
+/// When no batch is left, this still tells where the topic goes on.
+void Engine::put_head(store::WriteSet& set, const TopicState& topic) const {
+  std::string head;
+  format::append_u64(head, topic.next.value);
+  format::append_u64(head, topic.cumulative);
+  format::append_u64(head, static_cast<std::uint64_t>(topic.last_time.time_since_epoch().count()));
+  set.put(format::topic_head_key(topic.id), head);
+}
+
+/// Whole files of the log that hold nothing any more.
+void Engine::give_space_back() {
+  const auto live = store_->first_live_commit(trimmed_commit_);
+  if (!live.ok()) return;
+  const std::uint64_t commit = live->value_or(trimmed_commit_);
+  if (commit <= trimmed_commit_) return;
+  if (store_->trim_log(commit).ok()) trimmed_commit_ = commit;
+}
+
+/// Erases the batches of a deleted topic; goes on after a restart where it stopped.
+void Engine::purge_deleted_topic(TopicId topic) {
+  while (state_ == StoreState::kRunning && !closed_) {
+    std::vector<format::IndexEntry> gone;
+    const Status scanned = store_->scan_index(topic, Offset{}, [&](const format::IndexEntry& entry) {
+      gone.push_back(entry);
+      return gone.size() < kStep;
+    });
+    if (!scanned.ok()) return;
+    api::OneShot gate;
+    Status status;
+    auto op = std::make_unique<Op>();
+    op->caller_waits = true;
+    op->decide = [&](store::WriteSet& set, After&) -> Status {
+      for (const format::IndexEntry& entry : gone) set.erase_batch(topic, entry);
+      if (gone.size() < kStep) set.erase(format::deleted_topic_key(topic));
+      return {};
+    };
+    op->done = [&](Status result) {
+      status = std::move(result);
+      gate.open();
+    };
+    submit(std::move(op), {});
+    gate.wait();
+    if (!status.ok() || gone.size() < kStep) break;
+  }
+  give_space_back();
+}
+
+}  // namespace weir::engine

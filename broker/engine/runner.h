@@ -1,0 +1,39 @@
+// A thread that runs functions one after another: the broker's own executor, and its workshop for slow things.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "weir/callback.h"
+
+namespace weir::engine {
+
+/// Thread-safe. Functions run in the order they were posted.
+class Runner {
+ public:
+  explicit Runner(std::string name);
+  ~Runner();   ///< runs what was posted, then ends
+
+  void post(UniqueFunction<void()> function);
+  /// Until nothing is posted and nothing runs. Not on its own thread.
+  void wait_until_idle();
+  bool on_this_thread() const noexcept { return std::this_thread::get_id() == thread_.get_id(); }
+
+ private:
+  void run();
+
+  const std::string name_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<UniqueFunction<void()>> posted_;  // guarded by mutex_
+  bool ending_ = false;                         // guarded by mutex_
+  bool asleep_ = false;                         // guarded by mutex_
+  bool busy_ = false;                           // guarded by mutex_
+  std::condition_variable idle_;
+  std::thread thread_;
+};
+
+}  // namespace weir::engine

@@ -1,0 +1,132 @@
+// Time: leases, retries, long polls and housekeeping, on one thread.
+#include <pthread.h>
+
+#include "broker/engine/answer.h"
+
+namespace weir::engine {
+namespace {
+constexpr std::chrono::milliseconds kHousekeeping{1000};
+}
+
+/// Sees to it that the cursor's next event is noticed.
+void Engine::reschedule(CursorState& state) {
+  const std::optional<std::int64_t> event = state.cursor->next_event_ms();
+  if (!event || *event >= state.timer_ms) return;   // an event that went away costs one look
+  if (state.timer_ms != INT64_MAX) timers_.erase({state.timer_ms, &state});
+  state.timer_ms = *event;
+  timers_.emplace(*event, &state);
+  if (timers_.begin()->second == &state && *event < timer_sleeps_until_) {
+    timer_changed_ = true;
+    timer_wake_.notify_one();
+  }
+}
+
+void Engine::fire_timers(After& after) {
+  const std::int64_t now = now_ms();
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    CursorState& state = *timers_.begin()->second;
+    timers_.erase(timers_.begin());
+    state.timer_ms = INT64_MAX;
+    state.cursor->tick(now);
+    changed(state, after);
+  }
+  if (!drains_.empty()) check_drains(after);
+  const auto real = std::chrono::steady_clock::now();
+  for (auto at = async_waiters_.begin(); at != async_waiters_.end();) {
+    auto& [group, waiter] = *at;
+    if (waiter->woken || waiter->until > real) {
+      ++at;
+      continue;
+    }
+    const FetchWaiterPtr late = waiter;
+    at = async_waiters_.erase(at);
+    wake_waiter(late, after);
+  }
+}
+
+void Engine::timer_loop() {
+  ::pthread_setname_np(::pthread_self(), "weir-timer");
+  auto housekeeping = std::chrono::steady_clock::now() + kHousekeeping;
+  Lock lock(core_);
+  while (!timer_ends_) {
+    timer_changed_ = false;
+    After after;
+    fire_timers(after);
+    if (!after.wake.empty() || !after.call.empty() || after.commit) {
+      lock.unlock();
+      finish(std::move(after));
+      lock.lock();
+      continue;
+    }
+    const auto real = std::chrono::steady_clock::now();
+    if (clock_jumped_ || real >= housekeeping) {
+      clock_jumped_ = false;
+      housekeeping = real + kHousekeeping;
+      lock.unlock();
+      housekeep();
+      lock.lock();
+      continue;
+    }
+    auto until = housekeeping;
+    timer_sleeps_until_ = INT64_MAX;
+    if (!timers_.empty()) {
+      timer_sleeps_until_ = timers_.begin()->first;
+      const auto wait = options_.clock->real_time_until(Time{Duration{timers_.begin()->first}});
+      if (wait) until = std::min(until, real + *wait);
+    }
+    // A drain may be cancelled or late without anything else happening.
+    if (!drains_.empty()) until = std::min(until, real + std::chrono::milliseconds(20));
+    for (const auto& [group, waiter] : async_waiters_) until = std::min(until, waiter->until);
+    timer_wake_.wait_until(lock, until, [this] { return timer_changed_ || clock_jumped_ || timer_ends_; });
+    timer_sleeps_until_ = INT64_MIN;
+  }
+}
+
+/// Once a second, and after each jump of a clock that is driven by hand.
+void Engine::housekeep() {
+  check_disk_space(true);
+  const Time now = options_.clock->now();
+  std::vector<core::Dedup::Expired> expired;
+  std::vector<std::string> sessions;
+  std::vector<GroupRef> idle;
+  bool retain_now = false;
+  {
+    Lock lock(core_);
+    Duration window{0};
+    for (const auto& [id, topic] : topics_by_id_) window = std::max(window, topic->options.dedup_window);
+    expired = dedup_.expire(now, window, 10'000);
+    sessions = sessions_.expire(now);
+    for (const auto& [name, group] : groups_) {
+      if (!group->waiters.empty()) group->last_used_ms = now_ms();
+      if (group->options.expire_idle && group->members.empty() && group->flight.leased == 0 && now_ms() - group->last_used_ms >= group->options.expire_idle->count())
+        idle.push_back({group->source, group->name});
+      else if (group->options.is_volatile && group->had_member && group->members.empty())
+        idle.push_back({group->source, group->name});
+      for (const auto& [topic, state] : group->cursors)
+        if (state->topic->options.ephemeral) forget_changes(*state);
+    }
+    retain_now = !std::exchange(retaining_, true);
+  }
+  if (store_ && (!expired.empty() || !sessions.empty())) {
+    auto op = std::make_unique<Op>();
+    op->decide = [expired = std::move(expired), sessions = std::move(sessions)](store::WriteSet& set, After&) -> Status {
+      for (const auto& record : expired) set.erase(format::dedup_key(record.commit, record.sub));
+      for (const std::string& name : sessions) set.erase(format::session_key(name));
+      return {};
+    };
+    op->done = [](Status) {};   // what was not erased is expired again after the next open
+    submit(std::move(op), {});
+  }
+  for (GroupRef& ref : idle) async_delete_group(std::move(ref), {}, [](Result<Done>) {});
+  if (retain_now) workshop_->post([this] { retain(); });
+}
+
+/// Ephemeral cursors write nothing, so what they would write is thrown away now and then.
+void Engine::forget_changes(CursorState& state) {
+  core::SettledSet::Changes none;
+  state.cursor->settled().collect(none);
+  state.cursor->collect_records([](const core::RecordChange&) {});
+  (void)state.cursor->take_finished_marks();
+}
+
+}  // namespace weir::engine
