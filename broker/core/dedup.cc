@@ -6,15 +6,13 @@
 #include "broker/base/prng.h"
 
 namespace weir::core {
+namespace {
 
-Dedup::Dedup(std::size_t ids_max)
-    : ids_max_(std::clamp<std::size_t>(ids_max, 1, ~Slot{0})), index_(0, SlotHash{this}, SlotEqual{this}) {}
+constexpr std::size_t kAhead = 8;  // ids between a prefetch and its use
 
-Dedup::~Dedup() = default;
+}  // namespace
 
-std::size_t Dedup::SlotHash::operator()(Slot slot) const noexcept { return static_cast<std::size_t>(owner->id_in(slot).key.low); }
-bool Dedup::SlotEqual::operator()(Slot a, Slot b) const noexcept { return owner->id_in(a).key == owner->id_in(b).key; }
-bool Dedup::SlotEqual::operator()(Slot a, const base::Hash128& key) const noexcept { return owner->id_in(a).key == key; }
+Dedup::Dedup(std::size_t ids_max) : ids_max_(std::clamp<std::size_t>(ids_max, 1, ~Slot{0} - 1)) {}
 
 // The topic is mixed into the hash: 128 bits are enough for both together.
 base::Hash128 Dedup::key_of(TopicId topic, base::Hash128 id) noexcept {
@@ -23,9 +21,11 @@ base::Hash128 Dedup::key_of(TopicId topic, base::Hash128 id) noexcept {
 }
 
 std::optional<Offset> Dedup::find(TopicId topic, base::Hash128 id, Time now, Duration window) const {
-  const auto found = index_.find(key_of(topic, id));
-  if (found == index_.end()) return std::nullopt;
-  const Id& known = id_in(*found);
+  if (!index_) return std::nullopt;
+  const base::Hash128 key = key_of(topic, id);
+  const std::optional<Slot> slot = index_->find(key.low, [&](Slot each) { return id_in(each).key == key; });
+  if (!slot) return std::nullopt;
+  const Id& known = id_in(*slot);
   const RecordState& record = records_[known.record - first_record_];
   if (now - record.time >= window) return std::nullopt;
   return known.offset;
@@ -39,7 +39,7 @@ Dedup::Record Dedup::begin_record(std::uint64_t commit, std::uint32_t sub, Topic
 void Dedup::insert(Record record, base::Hash128 id, Offset offset) {
   if (ring_.empty()) {
     ring_.resize((ids_max_ + kChunkIds - 1) / kChunkIds);
-    index_.reserve(std::min<std::size_t>(ids_max_, 1'000'000));  // so that it has no need to grow between two messages
+    index_.emplace(ids_max_);
   }
   RecordState& state = state_of(record);
   ++state.ids;
@@ -47,28 +47,34 @@ void Dedup::insert(Record record, base::Hash128 id, Offset offset) {
   const Slot slot = slot_at(used_++);
   std::unique_ptr<Id[]>& chunk = ring_[slot / kChunkIds];
   if (chunk == nullptr) chunk = std::make_unique_for_overwrite<Id[]>(kChunkIds);
-  id_in(slot) = {key_of(state.topic, id), offset, record};
-  const auto [known, fresh] = index_.insert(slot);
-  if (fresh) return;
-  index_.erase(known);
-  index_.insert(slot);
+  const base::Hash128 key = key_of(state.topic, id);
+  id_in(slot) = {key, offset, record};
+  index_->insert(key.low, slot, [&](Slot each) { return id_in(each).key == key; });
 }
 
 void Dedup::insert_record(std::uint64_t commit, std::uint32_t sub, TopicId topic, Time time, std::span<const Entry> entries) {
   const Record record = begin_record(commit, sub, topic, time);
-  for (const Entry& entry : entries) insert(record, entry.hash, entry.offset);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (i + kAhead < entries.size()) prefetch(topic, entries[i + kAhead].hash);
+    insert(record, entries[i].hash, entries[i].offset);
+  }
 }
 
 // Takes the id in `slot` out of the index, unless a newer one of the same key stands there, and off its record's count.
 void Dedup::forget(Slot slot) {
   const Id& id = id_in(slot);
-  if (const auto known = index_.find(id.key); known != index_.end() && *known == slot) index_.erase(known);
+  index_->erase(id.key.low, slot);
   RecordState& state = state_of(id.record);
   WEIR_CHECK(state.ids > 0, "record " << state.commit << "/" << state.sub);
   --state.ids;
 }
 
+void Dedup::prefetch_oldest() const noexcept {
+  if (used_ > kAhead) index_->prefetch(id_in(slot_at(kAhead)).key.low);
+}
+
 void Dedup::forget_oldest() {
+  prefetch_oldest();
   forget(slot_at(0));
   head_ = head_ + 1 == ids_max_ ? 0 : head_ + 1;
   if (--used_ == 0) head_ = 0;  // a store with few ids stays in the first chunk
@@ -104,7 +110,7 @@ void Dedup::forget_topic(TopicId topic) {
   for (std::size_t place = 0; place < used_; ++place) {
     const Slot slot = slot_at(place);
     if (state_of(id_in(slot).record).topic != topic) continue;
-    if (const auto known = index_.find(id_in(slot).key); known != index_.end() && *known == slot) index_.erase(known);
+    index_->erase(id_in(slot).key.low, slot);
   }
 }
 

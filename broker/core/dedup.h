@@ -9,9 +9,8 @@
 #include <span>
 #include <vector>
 
-#include <absl/container/flat_hash_set.h>
-
 #include "broker/base/hash.h"
+#include "broker/core/id_index.h"
 #include "weir/types.h"
 
 namespace weir::core {
@@ -41,12 +40,16 @@ class Dedup {
   static constexpr std::uint32_t kNotPersisted = ~std::uint32_t{0};
 
   explicit Dedup(std::size_t ids_max);
-  ~Dedup();
   Dedup(const Dedup&) = delete;
   Dedup& operator=(const Dedup&) = delete;
 
   /// The offset of the message with that id, when it was inserted less than `window` before `now`.
   std::optional<Offset> find(TopicId topic, base::Hash128 id, Time now, Duration window) const;
+
+  /// Begins to bring what find() and insert() need into the cache; worth it when called some ids ahead.
+  void prefetch(TopicId topic, base::Hash128 id) const noexcept {
+    if (index_) index_->prefetch(key_of(topic, id).low);
+  }
 
   /// Begins the record (commit, sub) of a topic; at least one insert must follow. Records of one commit may be filled side by side.
   Record begin_record(std::uint64_t commit, std::uint32_t sub, TopicId topic, Time time);
@@ -63,11 +66,11 @@ class Dedup {
   /// Forgets the ids of a deleted topic; its records are named by expire() when their turn comes.
   void forget_topic(TopicId topic);
 
-  std::size_t size() const noexcept { return index_.size(); }
+  std::size_t size() const noexcept { return index_ ? index_->size() : 0; }
   std::size_t ids_max() const noexcept { return ids_max_; }
 
  private:
-  using Slot = std::uint32_t;
+  using Slot = IdIndex::Slot;
   struct Id {
     base::Hash128 key;
     Offset offset;
@@ -81,27 +84,17 @@ class Dedup {
     std::uint32_t sub;
     std::uint32_t ids;  // of it in the ring
   };
-  // The index holds slots of the ring and looks at the ids in there, so that an id is kept once.
-  struct SlotHash {
-    using is_transparent = void;
-    const Dedup* owner;
-    std::size_t operator()(Slot slot) const noexcept;
-    std::size_t operator()(const base::Hash128& key) const noexcept { return static_cast<std::size_t>(key.low); }
-  };
-  struct SlotEqual {
-    using is_transparent = void;
-    const Dedup* owner;
-    bool operator()(Slot a, Slot b) const noexcept;
-    bool operator()(Slot a, const base::Hash128& key) const noexcept;
-    bool operator()(const base::Hash128& key, Slot a) const noexcept { return (*this)(a, key); }
-  };
 
   static base::Hash128 key_of(TopicId topic, base::Hash128 id) noexcept;
   Id& id_in(Slot slot) const noexcept { return ring_[slot / kChunkIds][slot % kChunkIds]; }
-  Slot slot_at(std::size_t place) const noexcept { return static_cast<Slot>((head_ + place) % ids_max_); }
+  Slot slot_at(std::size_t place) const noexcept {
+    const std::size_t slot = head_ + place;
+    return static_cast<Slot>(slot < ids_max_ ? slot : slot - ids_max_);
+  }
   RecordState& state_of(Record record) noexcept { return records_[record - first_record_]; }
   void forget_oldest();
   void forget(Slot slot);
+  void prefetch_oldest() const noexcept;
 
   const std::size_t ids_max_;
   std::vector<std::unique_ptr<Id[]>> ring_;    // ids_max_ slots, in chunks that are allocated when they are first used
@@ -109,7 +102,7 @@ class Dedup {
   std::size_t used_ = 0;                       // slots in use, from head_ on
   std::deque<RecordState> records_;            // in commit order
   Record first_record_ = 0;                    // the number of records_.front(); wraps around
-  absl::flat_hash_set<Slot, SlotHash, SlotEqual> index_;
+  std::optional<IdIndex> index_;               // by the key's low half; made at the first insert
 };
 
 }  // namespace weir::core

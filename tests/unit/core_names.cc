@@ -6,17 +6,15 @@
 #include <string>
 #include <vector>
 
-#include "broker/base/prng.h"
-
 namespace weir::core {
 namespace {
 
 TEST_CASE("topic names are tokens joined by dots", "[core][S-2]") {
-  for (const char* name : {"a", "orders", "orders.created", "A-b_c.0.9", "a.*b"}) {
+  for (const char* name : {"a", "orders", "orders.created", "A-b_c.0.9", "-._-"}) {
     INFO(name);
-    CHECK(validate_topic_name(name, false).ok() == (std::string(name) != "a.*b"));
+    CHECK(validate_topic_name(name, false).ok());
   }
-  for (const char* name : {"", ".", "a.", ".a", "a..b", "a b", "ä", "a/b", "a.\n", "*", "a.>"}) {
+  for (const char* name : {"", ".", "a.", ".a", "a..b", "a b", "ä", "a/b", "a.\n", "*", "a.>", "a.*b"}) {
     INFO(name);
     CHECK(validate_topic_name(name, false) == ErrorCode::invalid_argument);
     CHECK(validate_topic_name(name, true) == ErrorCode::invalid_argument);

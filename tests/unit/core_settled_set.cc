@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -57,7 +58,8 @@ struct Model {
     return true;
   }
   std::uint64_t next(std::uint64_t n) const {
-    while (contains(n)) n = n < floor ? floor : n + 1;
+    n = std::max(n, floor);
+    for (auto settled = above.lower_bound(n); settled != above.end() && *settled == n; ++settled) ++n;
     return n;
   }
 };
@@ -73,20 +75,20 @@ void expect_equal(const SettledSet& set, const Model& model, base::Prng& random,
 }
 
 TEST_CASE("random settlements agree with a std::set, also after reopening", "[core][S-22]") {
-  const std::uint64_t seed = GENERATE(1, 2, 3, 4, 5, 6);
-  const std::uint64_t span = GENERATE(70, 3000, 20'000);
+  const std::uint64_t seed = GENERATE(1, 2, 3, 4);
+  const std::uint64_t span = GENERATE(70, 3000, 12'000);
   CAPTURE(seed, span);
   base::Prng random(seed);
   SettledSet set;
   Model model;
   Disk disk;
   disk.write(set);
-  for (int step = 0; step < 6000; ++step) {
+  for (int step = 0; step < 2500; ++step) {
     const std::uint64_t n = model.floor + random.below(span);
     switch (random.below(100)) {
       default: REQUIRE(set.insert(Offset{n}, at(step)) == model.insert(n)); break;
       case 0: case 1: {
-        const std::uint64_t begin = n > 50 ? n - random.below(50) : n, end = begin + random.below(span);
+        const std::uint64_t begin = n > 50 ? n - random.below(50) : n, end = begin + random.below(random.below(10) == 0 ? 2 * span : 300);
         set.insert_range(Offset{begin}, Offset{end});
         for (std::uint64_t i = begin; i < end; ++i) model.above.insert(i);
         model.normalize();
