@@ -2,7 +2,9 @@
 // A column that no record of the batch uses is absent, so a plain message costs its payload and four bytes.
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -51,21 +53,36 @@ class RecordBatch {
   std::uint32_t count() const noexcept { return count_; }
   Time time() const noexcept { return time_; }
   std::size_t bytes() const noexcept { return bytes_->size(); }
-  RecordView record(std::uint32_t index) const noexcept;   ///< index < count()
-  std::string_view key(std::uint32_t index) const noexcept;
-  std::int64_t expires_at_ms(std::uint32_t index) const noexcept;
-  std::string_view headers(std::uint32_t index) const noexcept;
-  std::size_t payload_size(std::uint32_t index) const noexcept;
-  bool has_keys() const noexcept;
-  bool has_expiry() const noexcept;
+  RecordView record(std::uint32_t index) const noexcept {   ///< index < count()
+    return {payload_.at(index), key_.at(index), id_.at(index), content_type_.at(index), headers_.at(index), expires_at_ms(index)};
+  }
+  std::string_view key(std::uint32_t index) const noexcept { return key_.at(index); }
+  std::int64_t expires_at_ms(std::uint32_t index) const noexcept {
+    return expires_ ? static_cast<std::int64_t>(load<std::uint64_t>(expires_ + std::size_t{8} * index)) : 0;
+  }
+  std::string_view headers(std::uint32_t index) const noexcept { return headers_.at(index); }
+  std::size_t payload_size(std::uint32_t index) const noexcept { return payload_.at(index).size(); }
+  bool has_keys() const noexcept { return key_.ends != nullptr; }
+  bool has_expiry() const noexcept { return expires_ != nullptr; }
   std::shared_ptr<const DeadLetterInfo> dead_letter(std::uint32_t index) const;  ///< decoded anew each time; nullptr: none
   const std::shared_ptr<const std::string>& buffer() const noexcept { return bytes_; }
 
  private:
+  template <class Number>
+  static Number load(const std::uint8_t* at) noexcept {
+    Number number;
+    std::memcpy(&number, at, sizeof number);
+    static_assert(std::endian::native == std::endian::little, "numbers of a batch are little-endian");
+    return number;
+  }
   struct Column {
     const std::uint8_t* ends = nullptr;   ///< little-endian uint32 per record; nullptr: column absent
     const char* bytes = nullptr;
-    std::string_view at(std::uint32_t index) const noexcept;
+    std::string_view at(std::uint32_t index) const noexcept {
+      if (ends == nullptr) return {};
+      const std::uint32_t begin = index == 0 ? 0 : load<std::uint32_t>(ends + std::size_t{4} * index - 4);
+      return {bytes + begin, load<std::uint32_t>(ends + std::size_t{4} * index) - begin};
+    }
   };
   RecordBatch() = default;
   std::shared_ptr<const std::string> bytes_;
