@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+#include <utility>
 
 #include "broker/core/limits.h"
 
@@ -140,42 +140,53 @@ std::string dead_letter_topic(std::string_view topic, std::string_view group) {
 
 namespace {
 
-std::string lower_case(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-  return out;
-}
+constexpr char lower_case(char c) noexcept { return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); }
 
 // Insertions, deletions, replacements and swaps of neighbours that make one of the other; anything over `distance_max` is distance_max + 1.
+// Both have at most kInternalNameBytesMax bytes. There may be thousands of candidates, so most are told apart early.
 std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t distance_max) {
   const std::size_t far = distance_max + 1;
-  if ((a.size() > b.size() ? a.size() - b.size() : b.size() - a.size()) > distance_max) return far;
-  using Row = std::array<std::size_t, kInternalNameBytesMax + 1>;
-  Row two_before{}, before{}, now{};
-  for (std::size_t j = 0; j <= b.size(); ++j) before[j] = j;
+  while (!a.empty() && !b.empty() && a.front() == b.front()) a.remove_prefix(1), b.remove_prefix(1);
+  while (!a.empty() && !b.empty() && a.back() == b.back()) a.remove_suffix(1), b.remove_suffix(1);
+  if (a.size() > b.size()) std::swap(a, b);
+  if (b.size() - a.size() > distance_max) return far;
+  if (a.empty()) return b.size();
+  // Rows of the usual table, of which only the cells near the diagonal can be within distance_max; those beside the band are far.
+  using Row = std::array<std::size_t, kInternalNameBytesMax + 2>;
+  Row rows[3];
+  Row *two_before = &rows[0], *before = &rows[1], *now = &rows[2];
+  for (std::size_t j = 0; j <= std::min(b.size(), far); ++j) (*before)[j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t least = now[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      now[j] = std::min({before[j] + 1, now[j - 1] + 1, before[j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = std::min(now[j], two_before[j - 2] + 1);
-      least = std::min(least, now[j]);
+    const std::size_t first = i > distance_max ? i - distance_max : 1, last = std::min(b.size(), i + distance_max);
+    std::size_t least = (*now)[first - 1] = first == 1 ? i : far;
+    for (std::size_t j = first; j <= last; ++j) {
+      std::size_t& cell = (*now)[j];
+      cell = std::min({(*before)[j] + 1, (*now)[j - 1] + 1, (*before)[j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) cell = std::min(cell, (*two_before)[j - 2] + 1);
+      least = std::min(least, cell);
     }
+    (*now)[last + 1] = far;
     if (least > distance_max) return far;
-    two_before = before, before = now;
+    Row* const oldest = std::exchange(two_before, std::exchange(before, now));
+    now = oldest;
   }
-  return std::min(before[b.size()], far);
+  return std::min((*before)[b.size()], far);
 }
 
 }  // namespace
 
 NearMisses::NearMisses(std::string_view name, std::size_t names_max)
-    : name_(lower_case(name.substr(0, kInternalNameBytesMax))), names_max_(names_max), distance_max_(name.size() < 5 ? 1 : 2) {}
+    : name_(name.substr(0, kInternalNameBytesMax)), names_max_(names_max), distance_max_(name.size() < 5 ? 1 : 2) {
+  std::transform(name_.begin(), name_.end(), name_.begin(), lower_case);
+}
 
 void NearMisses::consider(std::string_view candidate) {
   if (names_max_ == 0 || candidate.size() > name_.size() + distance_max_ || candidate.size() + distance_max_ < name_.size() ||
       candidate.size() > kInternalNameBytesMax)
     return;
-  const std::size_t distance = edit_distance(name_, lower_case(candidate), distance_max_);
+  std::array<char, kInternalNameBytesMax> lower;
+  std::transform(candidate.begin(), candidate.end(), lower.begin(), lower_case);
+  const std::size_t distance = edit_distance(name_, {lower.data(), candidate.size()}, distance_max_);
   if (distance > distance_max_ || distance >= name_.size()) return;
   std::pair<std::size_t, std::string> found(distance, candidate);
   found_.insert(std::upper_bound(found_.begin(), found_.end(), found), std::move(found));

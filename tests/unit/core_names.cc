@@ -3,8 +3,12 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "broker/base/prng.h"
 
 namespace weir::core {
 namespace {
@@ -156,6 +160,31 @@ TEST_CASE("near misses are what somebody may have meant", "[core][S-2]") {
   CHECK(near_misses("payments", topics).empty());
   CHECK(near_misses(std::string(5000, 'o'), topics).empty());
   CHECK(near_misses("orders", topics, 0).empty());
+}
+
+// The distance by its definition: the fewest steps, each of which changes no place twice.
+std::size_t slow_distance(std::string_view a, std::string_view b) {
+  if (a.empty() || b.empty()) return a.size() + b.size();
+  std::size_t least = std::min({slow_distance(a.substr(1), b) + 1, slow_distance(a, b.substr(1)) + 1,
+                                slow_distance(a.substr(1), b.substr(1)) + (a[0] != b[0])});
+  if (a.size() > 1 && b.size() > 1 && a[0] == b[1] && a[1] == b[0]) least = std::min(least, slow_distance(a.substr(2), b.substr(2)) + 1);
+  return least;
+}
+
+TEST_CASE("near misses are those within two slips", "[core][S-2]") {
+  base::Prng random(5);
+  const auto word = [&] {
+    std::string text;
+    for (std::uint64_t length = 1 + random.below(7); length > 0; --length) text += static_cast<char>('a' + random.below(3));
+    return text;
+  };
+  for (int i = 0; i < 3000; ++i) {
+    const std::string name = word(), candidate = word();
+    const std::size_t distance = slow_distance(name, candidate);
+    INFO(name << " and " << candidate);
+    const bool near = distance <= (name.size() < 5 ? 1 : 2) && distance < name.size();
+    REQUIRE(near_misses(name, std::vector<std::string>{candidate}).size() == (near ? 1 : 0));
+  }
 }
 
 }  // namespace
