@@ -28,10 +28,10 @@ std::array<char, 16> ascending_key(std::uint64_t sequence) {
 
 }  // namespace
 
-RawRocksDb::RawRocksDb(const std::filesystem::path& directory) {
+RawRocksDb::RawRocksDb(const std::filesystem::path& directory, std::uint64_t memtable_bytes) {
   rocksdb::Options options;
   options.create_if_missing = true;
-  options.write_buffer_size = std::size_t{64} << 20;
+  options.write_buffer_size = memtable_bytes;
   options.max_background_jobs = 2;
   options.compression = rocksdb::kNoCompression;
   rocksdb::DB* db = nullptr;

@@ -19,7 +19,7 @@ inline constexpr const char* kRawRocksDb = "raw rocksdb, batches of 100";
 class RawRocksDb {
  public:
   /// Opens or creates it; throws when it cannot.
-  explicit RawRocksDb(const std::filesystem::path& directory);
+  explicit RawRocksDb(const std::filesystem::path& directory, std::uint64_t memtable_bytes = std::uint64_t{64} << 20);
   ~RawRocksDb();
 
   /// Writes batches until the time is up or `messages_max` are written.
