@@ -110,8 +110,9 @@ class Store {
   /// Reads everything and checks every checksum; the first error names its place.
   Status verify() const;
 
- private:
   struct Impl;
+
+ private:
   explicit Store(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -1,0 +1,75 @@
+// Space, figures, and the great check.
+#include <rocksdb/convenience.h>
+#include <rocksdb/statistics.h>
+
+#include "broker/store/errors.h"
+#include "broker/store/store_impl.h"
+
+namespace weir::store {
+
+Status Store::trim_log(std::uint64_t first_live_commit) {
+  if (first_live_commit == 0) return {};
+  const std::string begin = format::log_key({0, 0}), end = format::log_key({first_live_commit, 0});
+  const rocksdb::Slice from(begin), to(end);
+  const rocksdb::RangePtr range(&from, &to);
+  return error_of(rocksdb::DeleteFilesInRanges(impl_->db, impl_->log, &range, 1, /*include_end=*/false), "trimming the log");
+}
+
+Result<std::optional<std::uint64_t>> Store::first_live_commit(std::uint64_t from) const {
+  const auto at = impl_->iterator(impl_->log, nullptr, nullptr);
+  at->Seek(format::log_key({from, 0}));
+  if (!at->Valid()) {
+    if (!at->status().ok()) return error_of(at->status(), "reading the log");
+    return std::optional<std::uint64_t>();
+  }
+  if (at->key().size() != format::log_key({}).size()) return Status{ErrorCode::corruption, "a key of the log has a wrong size"};
+  return std::optional(format::read_u64(view(at->key())));
+}
+
+Result<std::uint64_t> Store::disk_free_bytes() const {
+  std::uint64_t bytes = 0;
+  const rocksdb::Status status = impl_->env->GetFreeSpace(impl_->path, &bytes);
+  if (!status.ok()) return error_of(status, "asking for free space");
+  return bytes;
+}
+
+StoreStatistics Store::statistics() const {
+  StoreStatistics out;
+  std::vector<std::string> names;
+  if (impl_->env->GetChildren(impl_->path, &names).ok()) {
+    for (const std::string& name : names) {
+      std::uint64_t bytes = 0;
+      if (impl_->env->GetFileSize(impl_->path + "/" + name, &bytes).ok()) out.disk_bytes += bytes;
+    }
+  }
+  for (rocksdb::ColumnFamilyHandle* family : {impl_->records, impl_->log, impl_->index, impl_->scratch}) {
+    for (const std::string* property : {&rocksdb::DB::Properties::kSizeAllMemTables, &rocksdb::DB::Properties::kEstimateTableReadersMem}) {
+      std::uint64_t bytes = 0;
+      if (impl_->db->GetIntProperty(family, *property, &bytes)) out.memory_bytes += bytes;
+    }
+  }
+  out.memory_bytes += impl_->cache->GetUsage();
+  out.wal_bytes_written = impl_->tickers->getTickerCount(rocksdb::WAL_FILE_BYTES);
+  out.flush_bytes_written = impl_->tickers->getTickerCount(rocksdb::FLUSH_WRITE_BYTES);
+  out.compaction_bytes_written = impl_->tickers->getTickerCount(rocksdb::COMPACT_WRITE_BYTES);
+  return out;
+}
+
+Status Store::verify() const {
+  if (Status status = error_of(impl_->db->VerifyChecksum(), "checking table files"); !status.ok()) return status;
+  const auto at = impl_->iterator(impl_->index, nullptr, nullptr);
+  for (at->SeekToFirst(); at->Valid(); at->Next()) {
+    format::IndexEntry entry;
+    if (!format::decode_index(view(at->key()), view(at->value()), entry)) return {ErrorCode::corruption, "an index entry has a wrong size"};
+    const auto batch = read(TopicId{format::read_u64(view(at->key()))}, entry);
+    if (batch.ok()) continue;
+    // The iterator sees the store of when it was made; a batch that was erased since is no error.
+    std::string still;
+    const rocksdb::Status found = impl_->db->Get(rocksdb::ReadOptions(), impl_->index, at->key(), &still);
+    if (!found.IsNotFound()) return batch.status();
+  }
+  if (!at->status().ok()) return error_of(at->status(), "reading the index");
+  return scan({}, {}, [](std::string_view, std::string_view) { return true; });
+}
+
+}  // namespace weir::store

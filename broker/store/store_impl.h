@@ -1,0 +1,47 @@
+// What Store's files share.
+#pragma once
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/write_batch.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "broker/store/store.h"
+
+namespace weir::store {
+
+inline std::string_view view(const rocksdb::Slice& slice) noexcept { return {slice.data(), slice.size()}; }
+inline rocksdb::Slice slice(std::string_view text) noexcept { return {text.data(), text.size()}; }
+
+struct Store::Impl {
+  ~Impl();
+  Status open(const std::string& directory, const StoreOptions& options);
+  Status empty_scratch(const rocksdb::ColumnFamilyOptions& settings);
+  Status stop(const rocksdb::Status& status, std::string_view what);
+  Status stopped_status() const;
+  std::unique_ptr<rocksdb::Iterator> iterator(rocksdb::ColumnFamilyHandle* family, const rocksdb::Slice* lower, const rocksdb::Slice* upper) const;
+
+  // Constant after open().
+  std::string path;                               ///< of the database
+  std::unique_ptr<rocksdb::Env> own_env;          ///< when there is a file system of the caller's
+  rocksdb::Env* env = nullptr;
+  std::shared_ptr<rocksdb::Cache> cache;
+  std::shared_ptr<rocksdb::Statistics> tickers;
+  rocksdb::DB* db = nullptr;
+  rocksdb::ColumnFamilyHandle* records = nullptr;
+  rocksdb::ColumnFamilyHandle* log = nullptr;
+  rocksdb::ColumnFamilyHandle* index = nullptr;
+  rocksdb::ColumnFamilyHandle* scratch = nullptr;
+
+  rocksdb::WriteBatch batch;                      ///< of write(), kept for its buffer
+  std::atomic<bool> stopped{false};
+  mutable std::mutex reason_mutex;
+  std::string reason;                             ///< why it stopped; guarded by reason_mutex
+};
+
+}  // namespace weir::store
