@@ -16,10 +16,9 @@ template <class T>
 class Collector {
  public:
   void add(T item) {
-    {
-      std::lock_guard lock(mutex_);
-      items_.push_back(std::move(item));
-    }
+    // Told under the lock: who waits may destroy this as soon as it sees the item.
+    std::lock_guard lock(mutex_);
+    items_.push_back(std::move(item));
     changed_.notify_all();
   }
 
@@ -48,10 +47,8 @@ class Collector {
 class Gate {
  public:
   void open() {
-    {
-      std::lock_guard lock(mutex_);
-      open_ = true;
-    }
+    std::lock_guard lock(mutex_);  // as above
+    open_ = true;
     changed_.notify_all();
   }
   /// Answers whether it opened in time.
