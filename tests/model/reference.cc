@@ -305,8 +305,10 @@ void Reference::fail(RefGroup& group, RefProgress& progress, RefItem& item, std:
 void Reference::settled(const Settlement& settlement, const Status& answer) {
   const ErrorCode code = answer.code();
   RefToken* token = find_token(settlement.token);
-  MODEL_EXPECT(token || code != ErrorCode::ok, "a token that was never given out was settled");
-  if (!token) return;
+  if (!token) {   // never given out: at most "acknowledged already" may be said of it
+    MODEL_EXPECT(code != ErrorCode::ok || settlement.kind == Settle::kAck, "a token that was never given out was settled");
+    return;
+  }
   RefItem* item = find_item(*token);
   const bool live = token->state == TokenState::kLive && item;
   if (!live) {
