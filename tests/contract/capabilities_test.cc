@@ -100,8 +100,17 @@ CONTRACT_TEST("the workbench's ways to redrive and list are unsupported, and not
   f.expect_nothing("orders", "billing");
 }
 
-CONTRACT_TEST("jobs are unsupported where there are none", "[unsupported]") {
+CONTRACT_TEST("operators' acts on single messages, jobs and backups are unsupported where there are none", "[unsupported]") {
   if (has(f, {27})) return;
+  f.topic("orders");
+  f.group("orders", "billing");
+  f.publish_texts("orders", {"1"});
+  expect_error(answer_of<Done>([&](auto done) {
+                 f->async_settle_message({.topic = "orders", .group = "billing", .offset = Offset{0}, .act = MessageAct::kAck}, {}, std::move(done));
+               }),
+               ErrorCode::unsupported);
+  CHECK(f.stats("orders", "billing").depth == 1);
+  expect_error(answer_of<Done>([&](auto done) { f->async_backup("somewhere", {}, std::move(done)); }), ErrorCode::unsupported);
   expect_error(answer_of<std::vector<JobInfo>>([&](auto done) { f->async_list_jobs({}, std::move(done)); }), ErrorCode::unsupported);
   expect_error(answer_of<JobInfo>([&](auto done) { f->async_control_job("id", "pause", {}, std::move(done)); }), ErrorCode::unsupported);
 }
