@@ -1,8 +1,10 @@
 // Opening a large store after kill -9.
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -52,21 +54,37 @@ std::uint64_t leave_unacked(weir::Broker& broker, const std::string& group, std:
   return kept;
 }
 
-/// Publishes until the write-ahead log is as large as it gets. Its size is only seen in the directory: the largest size of some turns
-/// of the log is taken as its greatest, and then publishing stops close to it.
-std::uint64_t fill_log(Store& store, std::uint64_t wal_bytes_max) {
+/// The names of the large table files: a new one means that a memtable was flushed and its part of the log is not needed any more.
+std::set<std::string> large_tables(const std::filesystem::path& directory, std::uint64_t least_bytes) {
+  std::set<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, error))
+    if (entry.path().extension() == ".sst" && entry.file_size(error) >= least_bytes && !error) names.insert(entry.path().filename());
+  return names;
+}
+
+/// Publishes until the next flush is near, so that the log is about as long as it gets. How much lies between two flushes is watched first.
+/// Returns the payload bytes published since the last flush.
+std::uint64_t fill_log(Store& store, const weir::OpenOptions& options) {
   Stream stream;
   stream.topics = {"tail"};
   stream.messages_max = 2000;
-  std::uint64_t greatest = 0, now = 0;
-  const std::uint64_t published_each = stream.messages_max * stream.payload_bytes;
-  for (std::uint64_t published = 0; published < 4 * wal_bytes_max; published += published_each) {
+  std::uint64_t published = 0, flushed_at = 0, between = 0;
+  int flushes = 0;
+  std::set<std::string> seen = large_tables(store.directory(), options.memtable_bytes / 2);
+  while (published < 6 * options.wal_bytes_max) {
     publish_batches(store, stream);
-    now = directory_bytes(store.directory(), ".log");
-    if (published < 2 * wal_bytes_max) greatest = std::max(greatest, now);
-    else if (now >= greatest - greatest / 20) break;
+    published += stream.messages_max * stream.payload_bytes;
+    const std::set<std::string> now = large_tables(store.directory(), options.memtable_bytes / 2);
+    if (!std::includes(seen.begin(), seen.end(), now.begin(), now.end())) {
+      between = std::max(between, published - flushed_at);
+      flushed_at = published;
+      ++flushes;
+    }
+    seen = now;
+    if (flushes >= 3 && published - flushed_at >= between / 10 * 8) break;
   }
-  return now;
+  return published - flushed_at;
 }
 
 struct Opened {
@@ -100,11 +118,11 @@ Opened open_and_use(const std::filesystem::path& directory, const Json& order) {
   return opened;
 }
 
-double raw_open(const Run& run, std::uint64_t wal_bytes) {
+double raw_open(const Run& run, std::uint64_t log_bytes) {
   const TempDirectory directory(run.directory.path(), "raw-");
   // Nothing is flushed, so that all of it must be replayed.
   const std::uint64_t memtable_bytes = std::uint64_t{2} << 30;
-  RawRocksDb(directory.path(), memtable_bytes).put_for(60, 100, false, 100, wal_bytes / 116);
+  RawRocksDb(directory.path(), memtable_bytes).put_for(60, 100, false, 100, log_bytes / 100);
   const Stopwatch watch;
   const RawRocksDb opened(directory.path(), memtable_bytes);
   return watch.seconds();
@@ -112,7 +130,7 @@ double raw_open(const Run& run, std::uint64_t wal_bytes) {
 
 }  // namespace
 
-/// Fills the store in `directory` with `messages` messages in all, answers {unacked, wal_bytes}, and waits with the store open to be killed.
+/// Fills the store in `directory` with `messages` messages in all, answers {unacked, log_bytes, dedup_ids}, and waits with the store open to be killed.
 void fill_store_task(const Json& order, const Answer& answer) {
   const std::uint64_t messages = order.at("messages");
   Store store(std::filesystem::path(order.at("directory").get<std::string>()), options_of(order));
@@ -139,8 +157,8 @@ void fill_store_task(const Json& order, const Answer& answer) {
   stream.ids = true;
   stream.messages_max = with_ids;
   publish_batches(store, stream);
-  const std::uint64_t wal_bytes = fill_log(store, order.at("wal_bytes_max"));
-  answer({{"unacked", unacked}, {"wal_bytes", wal_bytes}, {"dedup_ids", store.status().dedup_ids}});
+  const std::uint64_t log_bytes = fill_log(store, options_of(order));
+  answer({{"unacked", unacked}, {"log_bytes", log_bytes}, {"dedup_ids", store.status().dedup_ids}});
   for (;;) pause();
 }
 
@@ -160,11 +178,11 @@ void open_after_kill(const Run& run) {
     filled = child.answer();
     child.kill_hard();
   }
-  const std::uint64_t wal_bytes = filled.at("wal_bytes");
+  const std::uint64_t log_bytes = filled.at("log_bytes");
   Samples raw, open, first_fetch, first_publish;
   Opened last;
   interleave(
-      run.scale.rounds, [&] { raw.add(raw_open(run, wal_bytes)); },
+      run.scale.rounds, [&] { raw.add(raw_open(run, log_bytes)); },
       [&] {
         // Every round opens a copy, as opening shortens the log.
         const TempDirectory copy(run.directory.path(), "copy-");
@@ -184,7 +202,8 @@ void open_after_kill(const Run& run) {
   once("unacked_before_kill", filled.at("unacked").get<double>(), "messages");
   once("unsettled_after_open", static_cast<double>(last.unacked), "messages");
   once("dedup_ids", filled.at("dedup_ids").get<double>(), "ids");
-  once("wal_bytes", static_cast<double>(wal_bytes), "bytes");
+  once("published_since_flush", static_cast<double>(log_bytes), "bytes");
+  once("log_file_bytes", static_cast<double>(directory_bytes(killed.path(), ".log")), "bytes");
   once("disk_bytes", static_cast<double>(directory_bytes(killed.path())), "bytes");
   run.report.figure(subject, "raw_rocksdb_open_time", raw, "s");
   run.report.figure(subject, "open_time", open, "s", {"raw rocksdb replaying as large a log", raw.median()});
