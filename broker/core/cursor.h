@@ -43,7 +43,6 @@ struct Taking {
   std::int64_t extend_until_ms = 0;
   std::uint32_t room = 0;         ///< messages it may still take
   std::uint64_t bytes_room = 0;   ///< payload bytes likewise; the first message always goes
-  bool one_per_key = false;       ///< no consecutive messages of a key
   bool alone = false;             ///< a suspect was taken: nothing else goes with it
   std::vector<std::uint32_t> slots;  ///< what was granted, in order
 
@@ -228,7 +227,7 @@ class Cursor {
 
   // key_order
   bool key_takes(const KeyState& state, const Taking& taking) const noexcept {
-    return state.leased == 0 || (state.fetch == taking.fetch && !taking.one_per_key);
+    return state.leased == 0 || state.fetch == taking.fetch;
   }
   void block(std::uint64_t hash, Offset offset);
   std::optional<Offset> next_blocked(std::uint64_t hash, Backlog& backlog);   // takes it out

@@ -96,7 +96,6 @@ bool Engine::gather(const GroupPtr& group, const FetchRequest& request, std::vec
   taking.fetch = next_fetch_++;
   taking.member = request.member;
   taking.begun = !request.reports_begun;
-  taking.one_per_key = request.one_per_key;
   taking.now_ms = now;
   taking.lease_ms = request.lease.value_or(group->options.lease).count();
   taking.extend_until_ms = request.extend_until.count() > 0 ? now + request.extend_until.count() : 0;

@@ -85,8 +85,6 @@ struct FetchRequest {
   /// True: the caller will call `begin` before it works on a message, and only begun deliveries are charged with a
   /// crash or an expired lease. False: the hand-over is the beginning (S-21).
   bool reports_begun = false;
-  /// True: no consecutive messages of a key (S-13), for callers that work on what they get in parallel.
-  bool one_per_key = false;
   /// Leases of this fetch prolong themselves until they are this old (S-15); 0: they do not. In-process callers only.
   Duration extend_until{0};
 };
