@@ -79,7 +79,6 @@ void Subscription::Impl::request_stop(Duration grace, Status status) {
     work_.notify_all();
     ended_.notify_all();
   }
-  Cancellation(stop_).cancel();
   bell_->ring();
 }
 
@@ -139,6 +138,8 @@ void Subscription::Impl::keep() {
 }
 
 void Subscription::Impl::wind_up() {
+  // Here and not where the stop is asked for: an engine's callbacks run inside, and must have ended before the subscription has.
+  Cancellation(stop_).cancel();
   release_unclaimed();
   wait_for_workers();
   settler_->finish();
