@@ -47,7 +47,8 @@ Status Store::Impl::open(const std::string& directory, const StoreOptions& optio
   if (!exists && !options.create_if_missing) return {ErrorCode::not_found, path + " holds no store, and create_if_missing is off"};
   if (!exists) {
     if (const std::string name = data_file(*env, path); !name.empty()) return {ErrorCode::corruption, path + " has " + name + ", but no CURRENT"};
-    const rocksdb::Status made = env->CreateDirIfMissing(directory);
+    rocksdb::Status made = env->CreateDirIfMissing(directory);
+    if (made.ok()) made = env->CreateDirIfMissing(path);
     if (!made.ok()) return open_error_of(made, directory);
   }
   const FamilySettings families(options);
@@ -143,7 +144,10 @@ Status Store::sync() {
 Status Store::resume() {
   Impl& impl = *impl_;
   if (impl.stopped) return impl.stopped_status();
-  return error_of(impl.db->Resume(), "resuming");
+  const rocksdb::Status status = impl.db->Resume();
+  // Busy: RocksDB is at it by itself.
+  if (status.IsBusy()) return {ErrorCode::storage_full, "resuming: " + status.ToString()};
+  return error_of(status, "resuming");
 }
 
 }  // namespace weir::store
