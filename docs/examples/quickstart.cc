@@ -188,6 +188,8 @@ int run_worker(const Run& run) {
 int supervise(const Run& run) {
   int deaths = 0;
   while (const int signal = run_worker(run)) {
+    Progress::wipe();
+    std::fflush(stdout);
     std::cout << "  the process died: " << ::strsignal(signal) << ". Starting it again." << std::endl;
     if (++deaths > kRestartsMax) throw std::runtime_error("the worker died too often");
   }
@@ -226,14 +228,17 @@ void redrive(weir::Broker& broker, const Run& run, const std::vector<Row>& table
   drain(broker, ledger, events.size() * kGroups.size());
 }
 
-std::vector<Row> print_and_keep_table(weir::Broker& broker, const Run& run, std::int64_t started_ms) {
-  const std::vector<Row> table = rows(broker, run.pattern(), kGroups, tally(Ledger::read(run.ledger())), started_ms);
+std::vector<Row> rows_now(weir::Broker& broker, const Run& run, std::int64_t started_ms) {
+  return rows(broker, run.pattern(), kGroups, tally(Ledger::read(run.ledger())), started_ms);
+}
+
+/// Prints the table, and keeps the whole of it in a file.
+void show_table(const Run& run, const std::vector<Row>& table) {
   print_table(stdout, table, /*all=*/false);
-  if (std::FILE* file = std::fopen(run.table().c_str(), "w")) {
-    print_table(file, table, /*all=*/true);
-    std::fclose(file);
-  }
-  return table;
+  std::FILE* file = std::fopen(run.table().c_str(), "w");
+  if (file == nullptr) throw std::runtime_error("cannot write " + run.table());
+  print_table(file, table, /*all=*/true);
+  std::fclose(file);
 }
 
 /// Compares what happened with what was meant to. Answers what is wrong.
@@ -259,12 +264,14 @@ int run_all(const Run& run) {
   std::cout << "  done; the process died " << deaths << " times on the way\n\n2. What became of them\n";
 
   const auto broker = weir::open(run.store()).value();
-  const std::vector<Row> table = print_and_keep_table(*broker, run, started);
+  const std::vector<Row> table = rows_now(*broker, run, started);
+  show_table(run, table);
   const auto dead = show_dead_letters(*broker, table);
 
   std::cout << "\n3. The handlers are mended\n";
   redrive(*broker, run, table, events);
-  const std::vector<Row> after = print_and_keep_table(*broker, run, started);
+  const std::vector<Row> after = rows_now(*broker, run, started);
+  print_mended(table, after);
 
   std::cout << "\n4. The ledger\n";
   std::uint64_t calls = 0, again = 0;

@@ -11,7 +11,7 @@
 namespace quickstart {
 namespace {
 
-constexpr std::size_t kTopicsShown = 8;
+constexpr std::size_t kTopicsShown = 6;
 
 std::int64_t steady_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -72,6 +72,10 @@ void Progress::done(const std::string& text) {
   width_ = 0;
 }
 
+void Progress::wipe() {
+  if (::isatty(STDOUT_FILENO) == 1) std::printf("\r\033[2K");
+}
+
 std::vector<Row> rows(weir::Broker& broker, const std::string& source, const std::vector<std::string>& groups, const Tallies& tallies,
                       std::int64_t started_ms) {
   std::vector<Row> rows;
@@ -107,7 +111,16 @@ void print_table(std::FILE* out, const std::vector<Row>& rows, bool all) {
   }
   for (const auto& [group, hidden] : others)
     print_row(out, sum("(" + std::to_string(hidden.size()) + " more topics)", group, hidden));
-  for (const auto& [group, whole] : everything) print_row(out, sum("all", group, whole));
+  for (const auto& [group, whole] : everything) print_row(out, sum("all topics", group, whole));
+  std::fprintf(out, "  (retried: calls that did not end their message, since the handler threw or the process died meanwhile)\n");
+}
+
+void print_mended(const std::vector<Row>& before, const std::vector<Row>& after) {
+  std::printf("  %-38s %-8s %12s %10s\n", "topic", "group", "dead before", "dead now");
+  for (std::size_t i = 0; i < before.size() && i < after.size(); ++i)
+    if (before[i].dead != 0 || after[i].dead != 0)
+      std::printf("  %-38s %-8s %12ju %10ju\n", before[i].topic.c_str(), before[i].group.c_str(), std::uintmax_t{before[i].dead},
+                  std::uintmax_t{after[i].dead});
 }
 
 std::vector<std::string> check(const std::vector<Event>& events, const std::vector<std::string>& groups, const std::vector<Line>& ledger) {

@@ -20,6 +20,8 @@ class Progress {
   void show(const std::string& text);
   /// Ends the line, with `text` in it when there is one.
   void done(const std::string& text = {});
+  /// Wipes the line that a process left unfinished when it died.
+  static void wipe();
 
  private:
   std::int64_t shown_ms_ = 0;
@@ -44,6 +46,9 @@ std::vector<Row> rows(weir::Broker& broker, const std::string& source, const std
 
 /// Prints the busiest topics and those where something went wrong, and for each group the sum of the others; or all of them.
 void print_table(std::FILE* out, const std::vector<Row>& rows, bool all);
+
+/// Prints what became of the dead letters of `before`, one line for each topic and group that had some.
+void print_mended(const std::vector<Row>& before, const std::vector<Row>& after);
 
 /// Every event must have taken effect exactly once for every group. Answers what is wrong: nothing, if it is so.
 std::vector<std::string> check(const std::vector<Event>& events, const std::vector<std::string>& groups, const std::vector<Line>& ledger);
