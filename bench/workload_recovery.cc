@@ -5,6 +5,7 @@
 #include <chrono>
 #include <random>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,7 @@
 namespace bench {
 namespace {
 
-constexpr std::uint64_t kGroups = 10;
+constexpr std::uint64_t kGroups = 11;
 constexpr const char* kBacklog = "backlog";
 
 std::string group_name(std::uint64_t i) { return "group-" + std::to_string(i); }
@@ -30,28 +31,29 @@ weir::OpenOptions options_of(const Json& order) {
   return options;
 }
 
-/// Leases the backlog to a group that acks most of it and keeps `unacked` messages, scattered at random. None of them is begun, so the kill
-/// charges nobody. Returns how many it keeps.
-std::uint64_t leave_unacked(weir::Broker& broker, const std::string& group, std::uint64_t unacked) {
+/// Leases the backlog to a group that keeps `unacked` of its messages, scattered at random, and acks all others. None of them is begun, so the
+/// kill charges nobody.
+void leave_unacked(weir::Broker& broker, const std::string& group, std::uint64_t unacked, std::uint64_t backlog) {
   std::mt19937_64 random(unacked);
-  std::uint64_t kept = 0;
-  while (kept < unacked) {
+  std::uint64_t kept = 0, seen = 0;
+  while (seen < backlog) {
     weir::FetchRequest fetch;
     fetch.source = kBacklog;
     fetch.group = group;
     fetch.messages_max = 5000;
-    fetch.wait = std::chrono::seconds(1);
+    fetch.wait = std::chrono::seconds(10);
     fetch.lease = std::chrono::hours(12);
     fetch.reports_begun = true;
     const weir::FetchResult fetched = must(broker.fetch(std::move(fetch)), "fetch");
-    if (fetched.deliveries.empty()) break;
+    if (fetched.deliveries.empty()) throw std::runtime_error("the backlog of " + group + " does not come to an end");
     weir::SettleRequest acks;
-    for (const weir::Delivered& delivered : fetched.deliveries)
-      if (kept < unacked && random() % 10 == 0) ++kept;
+    for (const weir::Delivered& delivered : fetched.deliveries) {
+      // Of those that are left to see, the ones that are left to keep: exactly `unacked` in the end.
+      if (random() % (backlog - seen++) < unacked - kept) ++kept;
       else acks.settlements.push_back(weir::Settlement::ack(delivered.token));
+    }
     must(broker.settle(std::move(acks)).status(), "settle");
   }
-  return kept;
 }
 
 /// The names of the large table files: a new one means that a memtable was flushed and its part of the log is not needed any more.
@@ -134,7 +136,7 @@ double raw_open(const Run& run, std::uint64_t log_bytes) {
 void fill_store_task(const Json& order, const Answer& answer) {
   const std::uint64_t messages = order.at("messages");
   Store store(std::filesystem::path(order.at("directory").get<std::string>()), options_of(order));
-  const std::uint64_t unacked_each = messages / 100, backlog = messages / 8;
+  const std::uint64_t unacked_each = messages / 10 / kGroups, backlog = messages / 10;
   must(store.broker().create_topic(kBacklog).status(), "create_topic");
   must(store.broker().create_topic("tail").status(), "create_topic");
   weir::GroupOptions group;
@@ -146,8 +148,7 @@ void fill_store_task(const Json& order, const Answer& answer) {
   stream.topics = {kBacklog};
   stream.messages_max = backlog;
   publish_batches(store, stream);
-  std::uint64_t unacked = 0;
-  for (std::uint64_t i = 0; i < kGroups; ++i) unacked += leave_unacked(store.broker(), group_name(i), unacked_each);
+  for (std::uint64_t i = 0; i < kGroups; ++i) leave_unacked(store.broker(), group_name(i), unacked_each, backlog);
 
   stream.topics = store.create_topics(order.at("topics"));
   const std::uint64_t with_ids = std::min<std::uint64_t>(messages / 10, 1'000'000);
@@ -158,7 +159,7 @@ void fill_store_task(const Json& order, const Answer& answer) {
   stream.messages_max = with_ids;
   publish_batches(store, stream);
   const std::uint64_t log_bytes = fill_log(store, options_of(order));
-  answer({{"unacked", unacked}, {"log_bytes", log_bytes}, {"dedup_ids", store.status().dedup_ids}});
+  answer({{"unacked", kGroups * unacked_each}, {"log_bytes", log_bytes}, {"dedup_ids", store.status().dedup_ids}});
   for (;;) pause();
 }
 

@@ -88,7 +88,8 @@ void stuck_key_task(const Json& order, const Answer& answer) {
 
 void stuck_key(const Run& run) {
   const std::uint64_t behind = run.scale.messages_or(1'000'000, 100'000);
-  const std::uint64_t others = std::max<std::uint64_t>(behind / 2, 10'000) / 100 * 100;
+  // So many that their rate is taken over more than a moment.
+  const std::uint64_t others = std::max<std::uint64_t>(2 * behind, 400'000);
   const auto ask = [&](bool stuck) {
     const TempDirectory directory(run.directory.path(), "store-");
     Child child({{"task", "stuck-key"}, {"directory", directory.path().string()}, {"stuck", stuck}, {"behind", behind}, {"others", others}});
