@@ -28,7 +28,8 @@ rocksdb::DBOptions database_settings(const StoreOptions& options, rocksdb::Env* 
   out.max_open_files = kOpenFilesMax;
   // Everything before the first damaged record is served, nothing behind it: commits are lost from the end or not at all.
   out.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
-  out.recycle_log_file_num = 0;   // with this recovery mode RocksDB 7.8 reuses no log files anyway
+  // RocksDB 7.8 reuses no log files under this recovery mode; log_files.h has what takes its place.
+  out.recycle_log_file_num = 0;
   out.max_total_wal_size = options.wal_bytes_max;
   // The log has everything: closing needs no flush, and opening need not wait for one.
   out.avoid_flush_during_shutdown = true;

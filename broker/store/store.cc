@@ -5,6 +5,7 @@
 #include <rocksdb/statistics.h>
 
 #include "broker/store/errors.h"
+#include "broker/store/log_files.h"
 #include "broker/store/settings.h"
 #include "broker/store/store_impl.h"
 #include "broker/store/write_set.h"
@@ -38,11 +39,8 @@ Store::Impl::~Impl() {
 
 Status Store::Impl::open(const std::string& directory, const StoreOptions& options) {
   path = directory + "/db";
-  env = rocksdb::Env::Default();
-  if (options.file_system) {
-    own_env = rocksdb::NewCompositeEnv(options.file_system);
-    env = own_env.get();
-  }
+  env_owner = rocksdb::NewCompositeEnv(with_log_files(options.file_system ? options.file_system : rocksdb::FileSystem::Default()));
+  env = env_owner.get();
   const bool exists = env->FileExists(path + "/CURRENT").ok();
   if (!exists && !options.create_if_missing) return {ErrorCode::not_found, path + " holds no store, and create_if_missing is off"};
   if (!exists) {

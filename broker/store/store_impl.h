@@ -28,7 +28,7 @@ struct Store::Impl {
 
   // Constant after open().
   std::string path;                               ///< of the database
-  std::unique_ptr<rocksdb::Env> own_env;          ///< when there is a file system of the caller's
+  std::unique_ptr<rocksdb::Env> env_owner;
   rocksdb::Env* env = nullptr;
   std::shared_ptr<rocksdb::Cache> cache;
   std::shared_ptr<rocksdb::Statistics> tickers;

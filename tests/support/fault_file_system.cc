@@ -63,6 +63,8 @@ class FaultFileSystem::File final : public rocksdb::FSWritableFileOwnerWrapper {
     if (auto refused = system_.refused()) return *refused;
     written_->size = size;
     written_->synced = std::min(written_->synced, size);
+    written_->old_size = std::min(written_->old_size, size);
+    written_->ahead = std::min(written_->ahead, size);
     return target()->Truncate(size, options, debug);
   }
   IOStatus Allocate(std::uint64_t offset, std::uint64_t length, const IOOptions& options, IODebugContext* debug) override {
@@ -79,7 +81,7 @@ class FaultFileSystem::File final : public rocksdb::FSWritableFileOwnerWrapper {
     Slice part = data;
     if (failure && system_.passed_ == Passed::kNothing) return *failure;
     if (failure && system_.passed_ == Passed::kHalf) part = Slice(data.data(), data.size() / 2);
-    if (written_->size < written_->old_size)
+    if (written_->size < std::max(written_->old_size, written_->ahead))
       written_->before.emplace_back(written_->size, read_at(name_, written_->size, part.size()));
     IOStatus status = pass(part);
     if (status.ok()) written_->size += part.size();
@@ -88,7 +90,7 @@ class FaultFileSystem::File final : public rocksdb::FSWritableFileOwnerWrapper {
 
   template <class Pass>
   IOStatus sync(Pass&& pass) {
-    std::uint64_t size = 0;
+    std::uint64_t size = 0, ahead = 0;
     std::size_t before = 0;
     std::optional<IOStatus> failure;
     {
@@ -97,6 +99,7 @@ class FaultFileSystem::File final : public rocksdb::FSWritableFileOwnerWrapper {
       if (wal_) failure = system_.wal_operation(true);
       if (failure && system_.passed_ != Passed::kWhole) return *failure;
       size = written_->size;
+      ahead = written_->ahead;
       before = written_->before.size();
     }
     // Appends go on meanwhile; they may or may not be part of this sync, so they are not.
@@ -105,6 +108,7 @@ class FaultFileSystem::File final : public rocksdb::FSWritableFileOwnerWrapper {
       std::lock_guard lock(system_.mutex_);
       written_->synced_once = true;
       written_->synced = std::max(written_->synced, std::min(size, written_->size));
+      written_->old_size = std::max(written_->old_size, std::min(ahead, written_->ahead));
       before = std::min(before, written_->before.size());
       written_->before.erase(written_->before.begin(), written_->before.begin() + static_cast<std::ptrdiff_t>(before));
     }
@@ -114,6 +118,25 @@ class FaultFileSystem::File final : public rocksdb::FSWritableFileOwnerWrapper {
   FaultFileSystem& system_;
   const std::string name_;
   const bool wal_;
+  const std::shared_ptr<Written> written_;
+};
+
+/// A second way into a file, by which room is written ahead of its appends.
+class FaultFileSystem::FileAhead final : public rocksdb::FSRandomRWFileOwnerWrapper {
+ public:
+  FileAhead(FaultFileSystem& system, std::shared_ptr<Written> written, std::unique_ptr<rocksdb::FSRandomRWFile> target)
+      : FSRandomRWFileOwnerWrapper(std::move(target)), system_(system), written_(std::move(written)) {}
+
+  IOStatus Write(std::uint64_t offset, const Slice& data, const IOOptions& options, IODebugContext* debug) override {
+    std::lock_guard lock(system_.mutex_);
+    if (auto refused = system_.refused()) return *refused;
+    IOStatus status = target()->Write(offset, data, options, debug);
+    if (status.ok()) written_->ahead = std::max(written_->ahead, offset + data.size());
+    return status;
+  }
+
+ private:
+  FaultFileSystem& system_;
   const std::shared_ptr<Written> written_;
 };
 
@@ -176,7 +199,10 @@ std::optional<IOStatus> FaultFileSystem::wal_operation(bool sync) {
   return error_ == Error::kNoSpace ? no_space() : IOStatus::IOError("injected: input/output error");
 }
 
-void FaultFileSystem::drop_unsynced(const std::function<std::uint64_t(std::uint64_t unsynced)>& keep) {
+void FaultFileSystem::drop_unsynced(const std::function<std::uint64_t(std::uint64_t unsynced)>& keep) { drop(keep, {}); }
+void FaultFileSystem::drop_some_unsynced(const std::function<bool()>& lost) { drop({}, lost); }
+
+void FaultFileSystem::drop(const std::function<std::uint64_t(std::uint64_t unsynced)>& keep, const std::function<bool()>& lost) {
   namespace fs = std::filesystem;
   std::lock_guard lock(mutex_);
   for (const auto& [name, written] : files_) {
@@ -188,6 +214,7 @@ void FaultFileSystem::drop_unsynced(const std::function<std::uint64_t(std::uint6
       continue;
     }
     for (auto before = written->before.rbegin(); before != written->before.rend(); ++before) {
+      if (lost && !lost()) continue;
       const std::uint64_t from = std::max(before->first, kept);
       if (from < before->first + before->second.size()) write_at(name, from, before->second.substr(from - before->first));
     }
@@ -242,7 +269,11 @@ IOStatus FaultFileSystem::ReuseWritableFile(const std::string& name, const std::
 IOStatus FaultFileSystem::NewRandomRWFile(const std::string& name, const FileOptions& options, std::unique_ptr<rocksdb::FSRandomRWFile>* result,
                                           IODebugContext* debug) {
   if (IOStatus refused = refused_now(); !refused.ok()) return refused;
-  return target()->NewRandomRWFile(name, options, result, debug);
+  IOStatus status = target()->NewRandomRWFile(name, options, result, debug);
+  if (!status.ok()) return status;
+  std::lock_guard lock(mutex_);
+  if (const auto found = files_.find(name); found != files_.end()) *result = std::make_unique<FileAhead>(*this, found->second, std::move(*result));
+  return status;
 }
 
 IOStatus FaultFileSystem::DeleteFile(const std::string& name, const IOOptions& options, IODebugContext* debug) {
@@ -258,6 +289,8 @@ IOStatus FaultFileSystem::Truncate(const std::string& name, std::size_t size, co
   if (const auto found = files_.find(name); found != files_.end()) {
     found->second->size = std::min<std::uint64_t>(found->second->size, size);
     found->second->synced = std::min<std::uint64_t>(found->second->synced, size);
+    found->second->old_size = std::min<std::uint64_t>(found->second->old_size, size);
+    found->second->ahead = std::min<std::uint64_t>(found->second->ahead, size);
   }
   return target()->Truncate(name, size, options, debug);
 }

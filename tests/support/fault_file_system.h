@@ -45,6 +45,8 @@ class FaultFileSystem final : public rocksdb::FileSystemWrapper {
   /// never were. Of the unsynced bytes at a file's end `keep` may keep some: it gets their number and answers how many.
   /// Afterwards the power is on again.
   void drop_unsynced(const std::function<std::uint64_t(std::uint64_t unsynced)>& keep = {});
+  /// The same, but where a file had room already each unsynced write is lost or not by itself, as devices do; `lost` decides.
+  void drop_some_unsynced(const std::function<bool()>& lost);
 
   rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* result, rocksdb::IODebugContext* debug) override;
@@ -65,16 +67,19 @@ class FaultFileSystem final : public rocksdb::FileSystemWrapper {
 
  private:
   class File;
+  class FileAhead;
   /// What is known of a file that was opened for writing.
   struct Written {
     bool synced_once = false;
     std::uint64_t size = 0;      ///< bytes written by its present writer
     std::uint64_t synced = 0;    ///< of these, how many are on the device
-    std::uint64_t old_size = 0;  ///< a reused file had so many bytes before
-    /// A reused file: what the bytes behind `synced` were before they were written over, in the order of writing.
+    std::uint64_t old_size = 0;  ///< so many bytes the file has on the device anyhow: it was reused, or written ahead and synced
+    std::uint64_t ahead = 0;     ///< end of what was written ahead
+    /// What bytes behind `synced` were before they were written over, in the order of writing.
     std::vector<std::pair<std::uint64_t, std::string>> before;
   };
 
+  void drop(const std::function<std::uint64_t(std::uint64_t unsynced)>& keep, const std::function<bool()>& lost);
   std::optional<rocksdb::IOStatus> refused() const;   ///< mutex_ is held
   rocksdb::IOStatus refused_now() const;
   /// Counts an operation on the log; the error, if this is the one that fails.
