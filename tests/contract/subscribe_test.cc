@@ -189,14 +189,15 @@ CONTRACT_TEST_EVERY_TOPIC("handlers really run beside each other", "[S-16]") {
 
 CONTRACT_TEST_EVERY_TOPIC("a lease extends itself while its handler runs, or its message is held ready", "[S-15]") {
   f.topic("orders");
+  f.publish_texts("orders", {"long", "buffered"});
   Gate finish;
   Collector<std::string> seen;
   Subscription s = subscribe(f, {.group = "billing"}, [&](Delivery& d) {
     seen.add(d.payload().str());
     if (d.payload().text() == "long") finish.wait();
   });
-  f.publish_texts("orders", {"long", "buffered"});
   REQUIRE(seen.wait_for(1));
+  REQUIRE(eventually([&] { return f.stats("orders", "billing").in_flight == 2; }));
   for (int i = 0; i < 12; ++i) {  // four minutes, with a lease of 30 s
     f.advance(20s);
     f.expect_nothing("orders", "billing");
