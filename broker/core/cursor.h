@@ -202,6 +202,7 @@ class Cursor {
     std::uint64_t epoch;
     std::uint8_t kind;
     std::int64_t at_ms;
+    std::int64_t listed_ms;   // its place in recent_order_
   };
 
   std::uint32_t new_slot();
@@ -215,6 +216,7 @@ class Cursor {
   void end_lease(std::uint32_t slot);                            // counters, key, gate, mark
   void fail(std::uint32_t slot, Outcome outcome, std::string error, std::optional<Duration> delay, std::int64_t now_ms);
   void release(std::uint32_t slot, std::int64_t now_ms);
+  void expire_leases(std::int64_t now_ms);
   void release_rest_of_chain(std::uint64_t key_hash, Offset after, std::int64_t now_ms);
   bool die_if_over(std::uint32_t slot, std::int64_t now_ms);
   void die(std::uint32_t slot, DeathReason reason, std::int64_t now_ms);

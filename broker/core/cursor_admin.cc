@@ -18,39 +18,48 @@ std::optional<std::int64_t> Cursor::next_event_ms() const {
 }
 
 void Cursor::tick(std::int64_t now_ms) {
-  if (leased_ > 0 && now_ms >= lease_check_ms_) {
-    lease_check_ms_ = INT64_MAX;
-    for (std::uint32_t slot = 0; slot < items_.size(); ++slot) {
-      Item& item = items_[slot];
-      if (item.state != ItemState::kLeased) continue;
-      if (item.lease_until_ms <= now_ms && now_ms < item.extend_until_ms)
-        item.lease_until_ms = std::min(now_ms + item.lease_ms, item.extend_until_ms);
-      if (item.lease_until_ms > now_ms) {
-        lease_check_ms_ = std::min(lease_check_ms_, item.lease_until_ms);
-        continue;
-      }
-      const std::uint64_t hash = item.key_hash;
-      const Offset offset = item.id.offset;
-      ++totals_.expired_leases;
-      if (item.begun) {
-        fail(slot, Outcome::kLeaseExpired, "the lease expired", std::nullopt, now_ms);
-      } else {
-        release(slot, now_ms);
-        if (item.state == ItemState::kReady) item.last_kind = kVoided;
-      }
-      release_rest_of_chain(hash, offset, now_ms);
-      if (hash != 0) {
-        queue_key_if_free(hash);
-        forget_key_if_idle(hash);
-      }
-    }
-  }
+  if (leased_ > 0 && now_ms >= lease_check_ms_) expire_leases(now_ms);
   while (!waiting_.empty() && waiting_.begin()->first <= now_ms) {
     const std::uint32_t slot = waiting_.begin()->second;
     waiting_.erase(waiting_.begin());
     make_ready(slot);
   }
   settled_.prune(at(now_ms - kRepeatMs));
+}
+
+void Cursor::expire_leases(std::int64_t now_ms) {
+  lease_check_ms_ = INT64_MAX;
+  std::vector<std::uint32_t> over;
+  for (std::uint32_t slot = 0; slot < items_.size(); ++slot) {
+    Item& item = items_[slot];
+    if (item.state != ItemState::kLeased) continue;
+    if (item.lease_until_ms <= now_ms && now_ms < item.extend_until_ms)
+      item.lease_until_ms = std::min(now_ms + item.lease_ms, item.extend_until_ms);
+    if (item.lease_until_ms > now_ms)
+      lease_check_ms_ = std::min(lease_check_ms_, item.lease_until_ms);
+    else
+      over.push_back(slot);
+  }
+  // In the order of the log: of a key's chain only the first is charged, those behind it go back with it.
+  std::sort(over.begin(), over.end(), [this](std::uint32_t a, std::uint32_t b) { return items_[a].id < items_[b].id; });
+  for (const std::uint32_t slot : over) {
+    Item& item = items_[slot];
+    if (item.state != ItemState::kLeased) continue;
+    const std::uint64_t hash = item.key_hash;
+    const Offset offset = item.id.offset;
+    ++totals_.expired_leases;
+    if (item.begun) {
+      fail(slot, Outcome::kLeaseExpired, "the lease expired", std::nullopt, now_ms);
+    } else {
+      release(slot, now_ms);
+      item.last_kind = kVoided;
+    }
+    release_rest_of_chain(hash, offset, now_ms);
+    if (hash != 0) {
+      queue_key_if_free(hash);
+      forget_key_if_idle(hash);
+    }
+  }
 }
 
 void Cursor::release_member(MemberId member, bool all, std::int64_t now_ms) {
@@ -60,7 +69,7 @@ void Cursor::release_member(MemberId member, bool all, std::int64_t now_ms) {
     const std::uint64_t hash = item.key_hash;
     const Offset offset = item.id.offset;
     release(slot, now_ms);
-    if (items_[slot].state == ItemState::kReady) items_[slot].last_kind = kVoided;
+    items_[slot].last_kind = kVoided;
     release_rest_of_chain(hash, offset, now_ms);
     if (hash != 0) {
       queue_key_if_free(hash);

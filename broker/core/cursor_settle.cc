@@ -183,15 +183,14 @@ void Cursor::forget(std::uint32_t slot, std::uint8_t kind, std::int64_t now_ms) 
 
 void Cursor::release(std::uint32_t slot, std::int64_t now_ms) {
   Item& item = items_[slot];
-  const bool begun = item.begun;
+  // Given back uncounted: neither counter shows it, so that orderly ends of members never bring a message to its limits.
+  if (item.begun) --item.deliveries;
   end_lease(slot);
   ++totals_.released;
   item.last_epoch = item.epoch;
   item.last_kind = static_cast<std::uint8_t>(Settle::kRelease);
   item.last_ms = now_ms;
-  if (die_if_over(slot, now_ms)) return;
   item.due_ms = now_ms;
-  if (begun) record_changed(item);
   give_back(slot, ItemState::kReady);
 }
 
@@ -208,7 +207,7 @@ void Cursor::release_rest_of_chain(std::uint64_t key_hash, Offset after, std::in
   for (const std::uint32_t slot : rest) {
     if (items_[slot].id.offset <= after) continue;
     release(slot, now_ms);
-    if (items_[slot].state == ItemState::kReady) items_[slot].last_kind = kVoided;
+    items_[slot].last_kind = kVoided;
   }
 }
 
@@ -258,12 +257,23 @@ void Cursor::collect_records(const std::function<void(const RecordChange&)>& vis
 }
 
 void Cursor::remember(const ItemId& id, std::uint64_t epoch, std::uint8_t kind, std::int64_t now_ms) {
-  recent_[id] = {epoch, kind, now_ms};
+  recent_[id] = {epoch, kind, now_ms, now_ms};
   recent_order_.emplace_back(now_ms, id);
-  while (recent_order_.size() > kRecentMax || (!recent_order_.empty() && now_ms - recent_order_.front().first > 2 * kRepeatMs)) {
-    const auto oldest = recent_.find(recent_order_.front().second);
-    if (oldest != recent_.end() && oldest->second.at_ms == recent_order_.front().first) recent_.erase(oldest);
+  for (int looks = 0; looks < 4; ++looks) {
+    const bool full = recent_order_.size() > kRecentMax;
+    if (recent_order_.empty() || (!full && now_ms - recent_order_.front().first <= 2 * kRepeatMs)) return;
+    const auto [listed, oldest] = recent_order_.front();
     recent_order_.pop_front();
+    const auto found = recent_.find(oldest);
+    if (found == recent_.end() || found->second.listed_ms != listed) continue;
+    // As long as its neighbours are being settled, the settled set would take this one for a recent ack.
+    const std::optional<Time> page = oldest.letter == 0 ? settled_.last_settled(oldest.offset) : std::nullopt;
+    if (!full && page && now_ms - page->time_since_epoch().count() <= kRepeatMs) {
+      found->second.listed_ms = now_ms;
+      recent_order_.emplace_back(now_ms, oldest);
+    } else {
+      recent_.erase(found);
+    }
   }
 }
 

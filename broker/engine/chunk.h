@@ -36,6 +36,9 @@ class Chunk : public std::enable_shared_from_this<Chunk> {
   static std::uint64_t hash(std::string_view key, Order order, std::uint64_t seed);
   std::uint64_t key_hash(Offset offset, Order order, std::uint64_t seed) const;
   std::int64_t expires_ms(Offset offset) const;
+  std::size_t payload_size(Offset offset) const {
+    return batch_ ? batch_->payload_size(index(offset)) : messages_[index(offset)].payload.size();
+  }
   /// The message as it is given out; topic_name is the caller's to set.
   void fill(Offset offset, StoredMessage& out) const;
   std::shared_ptr<const DeadLetterInfo> dead_letter(Offset offset) const;

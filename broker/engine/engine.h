@@ -211,7 +211,7 @@ class Engine final : public Broker {
   bool look_at_log(const CursorPtr& state, core::Taking& taking, std::vector<Grant>& grants, TopicPtr& missing, Offset& missing_at);
   void note_grant(const CursorPtr& state, std::uint32_t slot, ChunkPtr chunk, bool begun, std::vector<Grant>& grants);
   void start(CursorState& state, std::uint32_t slot);
-  Status deliver(std::vector<Grant> grants, FetchResult& out);
+  Status deliver(std::vector<Grant> grants, std::uint64_t bytes_max, FetchResult& out);
   bool fetch_step(const FetchRequest& request, Lock& lock, Result<FetchResult>& out, After& after);
   void fetch_blocking(FetchRequest request, CallContext context, FetchWaiterPtr waiter, Callback<FetchResult> done);
   void fetch_async(FetchWaiterPtr waiter);

@@ -197,8 +197,10 @@ void Engine::start(CursorState& state, std::uint32_t slot) {
 }
 
 /// Gives bodies to what was leased. A body that is past its ttl, or gone, is not delivered.
-Status Engine::deliver(std::vector<Grant> grants, FetchResult& out) {
+Status Engine::deliver(std::vector<Grant> grants, std::uint64_t bytes_max, FetchResult& out) {
   const std::int64_t now = now_ms();
+  std::uint64_t bytes = 0;
+  std::vector<Grant*> surplus;   // over bytes_max: how large they are is only known now
   out.deliveries.reserve(grants.size());
   std::vector<std::pair<Grant*, bool>> dropped;   // and whether the body is lost
   Status status;
@@ -221,6 +223,11 @@ Status Engine::deliver(std::vector<Grant> grants, FetchResult& out) {
         continue;
       }
     }
+    bytes += grant.chunk->payload_size(grant.place);
+    if (!surplus.empty() || (bytes > bytes_max && !out.deliveries.empty())) {
+      surplus.push_back(&grant);
+      continue;
+    }
     const Time published = grant.delivered.message.time;
     grant.chunk->fill(grant.place, grant.delivered.message);
     StoredMessage& message = grant.delivered.message;
@@ -232,7 +239,7 @@ Status Engine::deliver(std::vector<Grant> grants, FetchResult& out) {
     }
     out.deliveries.push_back(std::move(grant.delivered));
   }
-  if (dropped.empty() && status.ok()) return {};
+  if (dropped.empty() && surplus.empty() && status.ok()) return {};
   After after;
   {
     Lock lock(core_);
@@ -244,6 +251,12 @@ Status Engine::deliver(std::vector<Grant> grants, FetchResult& out) {
       if (!leased(*grant)) continue;
       grant->cursor->cursor->drop(grant->slot, lost, now);
       changed(*grant->cursor, after);
+    }
+    // The last first: giving back one of a key gives back those behind it, too.
+    for (auto grant = surplus.rbegin(); grant != surplus.rend(); ++grant) {
+      if (!leased(**grant)) continue;
+      (void)(*grant)->cursor->cursor->settle(Settlement::release((*grant)->delivered.token), now);
+      changed(*(*grant)->cursor, after);
     }
     if (!status.ok()) {
       // Nothing of this fetch is handed over; what it had goes back uncounted.
@@ -289,7 +302,7 @@ bool Engine::fetch_step(const FetchRequest& request, Lock& lock, Result<FetchRes
     finish(std::exchange(after, {}));
     if (!grants.empty()) {
       FetchResult result;
-      const Status delivered = deliver(std::move(grants), result);
+      const Status delivered = deliver(std::move(grants), request.bytes_max, result);
       if (!delivered.ok())
         out = delivered;
       else

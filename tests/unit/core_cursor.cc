@@ -85,20 +85,27 @@ TEST_CASE("cursor: a message nacked past its limit goes to the dead letters", "[
   CHECK(s.cursor.floor() == Offset{1});
 }
 
-TEST_CASE("cursor: hand-overs that are only released end as a crash loop", "[core][S-17]") {
+TEST_CASE("cursor: releasing counts nothing, and too many begun hand-overs are a crash loop", "[core][S-16][S-17]") {
   GroupOptions options;
+  options.max_attempts = 1000;
   options.max_deliveries = 4;
   CursorStory s(options);
   s.publish();
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 10; ++i) {
     const auto taken = s.fetch();
     REQUIRE(taken.size() == 1);
     REQUIRE(s.settle(Settlement::release(taken[0].token)) == ErrorCode::ok);
   }
+  REQUIRE_FALSE(s.cursor.has_deaths());
+  for (int i = 0; i < 4; ++i) {
+    const auto taken = s.fetch();
+    REQUIRE(taken.size() == 1);
+    REQUIRE(s.retry(taken[0], 0ms) == ErrorCode::ok);
+  }
   const auto deaths = s.cursor.take_deaths();
   REQUIRE(deaths.size() == 1);
   CHECK(deaths[0].reason == DeathReason::kCrashLoop);
-  CHECK(deaths[0].failures == 0);
+  CHECK(deaths[0].deliveries == 4);
 }
 
 TEST_CASE("cursor: a begun lease that expires is a failure, an unbegun one is not", "[core][S-14][S-17][S-21]") {
