@@ -19,7 +19,7 @@
 namespace bench {
 namespace {
 
-constexpr std::uint64_t kGroups = 11;
+constexpr std::uint64_t kGroups = 16;
 constexpr const char* kBacklog = "backlog";
 
 std::string group_name(std::uint64_t i) { return "group-" + std::to_string(i); }
