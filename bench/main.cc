@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bench/child.h"
+#include "bench/interruption.h"
 #include "bench/machine.h"
 #include "bench/report.h"
 #include "bench/temp_directory.h"
@@ -30,12 +31,15 @@ std::vector<bench::Workload> chosen(const std::vector<std::string>& names) {
 int run(const bench::Scale& scale, bool json, const std::filesystem::path& parent, const std::vector<std::string>& names) {
   const bench::Report report(json);
   const bench::TempDirectory directory(parent);
+  bench::remove_when_interrupted(directory.path());
   report.machine(bench::machine_facts(directory.path()));
   int failures = 0;
   for (const bench::Workload& workload : chosen(names)) {
     // One workload that cannot be run must not hide the figures of the others.
     try {
       workload.run({scale, report, directory});
+    } catch (const bench::OutputClosed&) {
+      throw;
     } catch (const std::exception& error) {
       std::fprintf(stderr, "weir-bench: %s: %s\n", workload.name, error.what());
       ++failures;

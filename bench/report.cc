@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "bench/interruption.h"
+
 namespace bench {
 namespace {
 
@@ -66,7 +68,7 @@ void Report::print(const Subject& subject, const std::string& metric, const Samp
                 static_cast<unsigned long long>(subject.payload_bytes), subject.durability.c_str(), metric.c_str(),
                 number(value).c_str(), unit.c_str(), spread.c_str(), ratio.c_str());
   }
-  std::fflush(stdout);
+  if (std::fflush(stdout) != 0) throw OutputClosed();
 }
 
 }  // namespace bench
