@@ -293,6 +293,25 @@ CONTRACT_TEST("closing lets running handlers finish", "[S-35]") {
   CHECK(rest.at(0).deliveries == 0);
 }
 
+CONTRACT_TEST("closing waits for handlers no longer than its grace, and charges nobody", "[S-35]") {
+  f.options.close_grace = 50ms;
+  f.topic("orders");
+  Gate started, finish;
+  Subscription s = f->subscribe("orders", {.group = "billing"}, [&](Delivery&) {
+    started.open();
+    finish.wait();
+  }).value();
+  f.publish_texts("orders", {"1"});
+  REQUIRE(started.wait());
+  expect_ok(f->close());
+  finish.open();
+  s.stop();
+  f.reopen();
+  const Delivered back = f.one("orders", "billing");
+  CHECK(back.failures == 0);
+  CHECK(back.crashes == 0);
+}
+
 CONTRACT_TEST("closing releases what is leased, uncounted", "[S-35]") {
   f.topic("orders");
   f.group("orders", "billing");

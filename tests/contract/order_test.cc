@@ -214,6 +214,27 @@ CONTRACT_TEST_EVERY_TOPIC("a stuck key with many messages behind it holds up no 
   }
 }
 
+CONTRACT_TEST_EVERY_TOPIC("no key starves the others, however much waits behind it", "[S-13]") {
+  f.topic("orders");
+  GroupOptions options;
+  options.in_flight_max = 10;
+  f.group("orders", "billing", options);
+  for (const char* key : {"a", "b", "c"}) {
+    publish_many(f, key, 1);
+    f.retry(f.one("orders", "billing"), "later", 1h);
+    publish_many(f, key, 500);
+  }
+  f.expect_nothing("orders", "billing");
+  f.advance(1h);
+  std::map<std::string, int> worked;
+  for (int fetches = 0; fetches < 30; ++fetches)
+    for (const Delivered& each : f.fetch("orders", "billing", {.max = 10})) {
+      ++worked[std::string(each.message.key)];
+      f.ack(each);
+    }
+  for (const char* key : {"a", "b", "c"}) CHECK(worked[key] > 0);
+}
+
 CONTRACT_TEST("the messages behind a stuck key are still there and in order after reopening", "[S-13]") {
   constexpr int kBehind = 5'000;
   f.topic("orders");

@@ -287,6 +287,23 @@ CONTRACT_TEST_EVERY_TOPIC("stopping waits for the running handler and gives the 
   s.stop();  // again is no harm
 }
 
+CONTRACT_TEST_EVERY_TOPIC("a handler that runs on when stopping gave up keeps its lease until it ends", "[S-35][S-16]") {
+  f.topic("orders");
+  Gate started, finish;
+  Subscription s = subscribe(f, {.group = "billing"}, [&](Delivery&) {
+    started.open();
+    finish.wait();
+  });
+  f.publish_texts("orders", {"1"});
+  REQUIRE(started.wait());
+  s.stop(10ms);
+  CHECK_FALSE(s.running());
+  CHECK(f.stats("orders", "billing").in_flight == 1);
+  f.expect_nothing("orders", "billing");
+  finish.open();
+  CHECK(eventually([&] { return f.stats("orders", "billing").acked == 1; }));
+}
+
 CONTRACT_TEST_EVERY_TOPIC("a destroyed subscription takes no more", "[S-16]") {
   f.topic("orders");
   Collector<std::string> seen;
