@@ -61,10 +61,19 @@ bool Cursor::seek_unseen(Offset end) {
   while (next_ < end) {
     next_ = settled_.next_unsettled(next_);
     if (next_ >= end) break;
-    if (known_.empty() || !known_.contains(ItemId{next_, 0})) return true;
+    const auto known = known_.empty() ? known_.end() : known_.find(ItemId{next_, 0});
+    if (known == known_.end()) return true;
+    if (items_[known->second].ahead) reach(known->second);
     next_ = next_ + 1;
   }
   return false;
+}
+
+/// The log has been looked at up to a loaded item: now it takes its place in its key.
+void Cursor::reach(std::uint32_t slot) {
+  items_[slot].ahead = false;
+  insert_returned(slot);
+  queue_key_if_free(items_[slot].key_hash);
 }
 
 bool Cursor::look(const LogMessage& message, Taking& taking) {
@@ -260,7 +269,8 @@ void Cursor::insert_returned(std::uint32_t slot) {
 }
 
 void Cursor::remove_returned(std::uint32_t slot) {
-  std::erase(keys_[items_[slot].key_hash].backlog->returned, slot);
+  const auto state = keys_.find(items_[slot].key_hash);
+  if (state != keys_.end() && state->second.backlog) std::erase(state->second.backlog->returned, slot);
 }
 
 void Cursor::key_leased(std::uint32_t slot, std::uint64_t fetch) {

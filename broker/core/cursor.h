@@ -208,6 +208,7 @@ class Cursor {
   std::uint32_t new_slot();
   void free_slot(std::uint32_t slot);
   void grant(std::uint32_t slot, Taking& taking);
+  void reach(std::uint32_t slot);
   bool suspect(const Item& item) const noexcept;
   bool gate_allows(const Item& item);
   void leave_gate(Item& item);

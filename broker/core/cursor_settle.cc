@@ -216,7 +216,9 @@ void Cursor::give_back(std::uint32_t slot, ItemState state) {
   item.state = state;
   item.begun = false;
   known_[item.id] = slot;
-  if (item.key_hash != 0) insert_returned(slot);
+  // What is loaded at open may have messages of its key before it in the log that were not settled: it must not overtake them.
+  item.ahead = item.key_hash != 0 && item.id.letter == 0 && item.id.offset >= next_;
+  if (item.key_hash != 0 && !item.ahead) insert_returned(slot);
   if (state == ItemState::kWaiting)
     waiting_.emplace(item.due_ms, slot);
   else
@@ -225,10 +227,10 @@ void Cursor::give_back(std::uint32_t slot, ItemState state) {
 
 void Cursor::make_ready(std::uint32_t slot) {
   items_[slot].state = ItemState::kReady;
-  if (items_[slot].key_hash != 0)
-    queue_key_if_free(items_[slot].key_hash);
-  else
+  if (items_[slot].key_hash == 0)
     ready_items_.push_back(slot);
+  else if (!items_[slot].ahead)
+    queue_key_if_free(items_[slot].key_hash);
 }
 
 void Cursor::note_attempt(Item& item, Outcome outcome, std::string_view error, std::int64_t now_ms) {
@@ -266,9 +268,10 @@ void Cursor::remember(const ItemId& id, std::uint64_t epoch, std::uint8_t kind, 
     recent_order_.pop_front();
     const auto found = recent_.find(oldest);
     if (found == recent_.end() || found->second.listed_ms != listed) continue;
-    // As long as its neighbours are being settled, the settled set would take this one for a recent ack.
-    const std::optional<Time> page = oldest.letter == 0 ? settled_.last_settled(oldest.offset) : std::nullopt;
-    if (!full && page && now_ms - page->time_since_epoch().count() <= kRepeatMs) {
+    // As long as its neighbours may be settled, the settled set would take this one for a recent ack.
+    const bool page_lives = oldest.letter == 0 && oldest.offset.value / SettledSet::kPageOffsets >= settled_.floor().value / SettledSet::kPageOffsets;
+    const std::optional<Time> page = page_lives || oldest.letter != 0 ? std::nullopt : settled_.last_settled(oldest.offset);
+    if (!full && (page_lives || (page && now_ms - page->time_since_epoch().count() <= kRepeatMs))) {
       found->second.listed_ms = now_ms;
       recent_order_.emplace_back(now_ms, oldest);
     } else {

@@ -65,6 +65,7 @@ struct Item {
   bool begun = false;
   bool recorded = false;             ///< a retry record of it is on disk, or will be with the next commit
   bool holds_gate = false;
+  bool ahead = false;                ///< loaded from a record, and the log before it was not looked at yet
   // The settlement that ended the last delivery, so that the same one again can be answered (S-14).
   std::uint8_t last_kind = 255;
   std::uint64_t last_epoch = 0;

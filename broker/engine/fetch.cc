@@ -127,6 +127,7 @@ bool Engine::gather(const GroupPtr& group, const FetchRequest& request, std::vec
     } else {
       returned();
       again = look_at_log(state, taking, grants, missing, missing_at) || again;
+      returned();   // looking at the log may have reached what was loaded from retry records
     }
     state->log_first = !state->log_first;
     changed(*state, after);

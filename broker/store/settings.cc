@@ -31,7 +31,7 @@ rocksdb::DBOptions database_settings(const StoreOptions& options, rocksdb::Env* 
   // RocksDB 7.8 reuses no log files under this recovery mode; log_files.h has what takes its place.
   out.recycle_log_file_num = 0;
   out.max_total_wal_size = options.wal_bytes_max;
-  // The log has everything: closing needs no flush, and opening need not wait for one.
+  // The log has everything, so closing needs no flush.
   out.avoid_flush_during_shutdown = true;
   // One thread writes; what RocksDB does for several only costs it.
   out.allow_concurrent_memtable_write = false;

@@ -233,6 +233,22 @@ TEST_CASE("cursor: a stuck key with a long backlog is spilled, and comes back in
   CHECK(expected == kBehind + 1);
 }
 
+TEST_CASE("cursor: a retry that was loaded at open does not overtake its key's unsettled messages in the log", "[core][S-13]") {
+  CursorStory s;
+  for (int i = 0; i < 3; ++i) s.publish("a");
+  Item item;
+  item.id = {Offset{1}, 0};
+  item.key_hash = s.log[1].key_hash;
+  item.failures = 1;
+  item.due_ms = s.now - 1;
+  s.cursor.load(std::move(item), s.now);
+  for (std::uint64_t expected = 0; expected < 3; ++expected) {
+    const auto taken = s.fetch(1);
+    REQUIRE(offsets(taken) == Offsets{expected});
+    REQUIRE(s.ack(taken[0]) == ErrorCode::ok);
+  }
+}
+
 TEST_CASE("cursor: a seek voids leases and waiting retries", "[core][S-22]") {
   CursorStory s;
   for (int i = 0; i < 4; ++i) s.publish("a");
