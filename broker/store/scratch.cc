@@ -14,21 +14,30 @@ rocksdb::WriteOptions without_log() {
 }  // namespace
 
 Status Store::scratch_put(std::string_view key, std::string_view value) {
-  return error_of(impl_->db->Put(without_log(), impl_->scratch, slice(key), slice(value)), "writing scratch");
+  const rocksdb::Status status = impl_->db->Put(without_log(), impl_->scratch, slice(key), slice(value));
+  impl_->fronts.put(key);
+  return error_of(status, "writing scratch");
 }
 
-Status Store::scratch_erase(std::string_view key) { return error_of(impl_->db->Delete(without_log(), impl_->scratch, slice(key)), "writing scratch"); }
+Status Store::scratch_erase(std::string_view key) {
+  const rocksdb::Status status = impl_->db->Delete(without_log(), impl_->scratch, slice(key));
+  if (status.ok()) impl_->fronts.erased(key);
+  return error_of(status, "writing scratch");
+}
 
 Result<std::optional<std::pair<std::string, std::string>>> Store::scratch_first(std::string_view prefix) const {
   const std::string end = format::prefix_end(std::string(prefix));
   const rocksdb::Slice upper(end);
+  const ScratchFronts::Start start = impl_->fronts.from(prefix);
   const auto at = impl_->iterator(impl_->scratch, nullptr, end.empty() ? nullptr : &upper);
-  at->Seek(slice(prefix));
+  at->Seek(start.key);
   std::optional<std::pair<std::string, std::string>> found;
-  if (at->Valid())
+  if (at->Valid()) {
+    impl_->fronts.found(prefix, view(at->key()), start.puts);
     found.emplace(at->key().ToString(), at->value().ToString());
-  else if (!at->status().ok())
+  } else if (!at->status().ok()) {
     return error_of(at->status(), "reading scratch");
+  }
   return found;
 }
 

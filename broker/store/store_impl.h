@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 
+#include "broker/store/scratch_fronts.h"
 #include "broker/store/store.h"
 
 namespace weir::store {
@@ -39,6 +40,7 @@ struct Store::Impl {
   rocksdb::ColumnFamilyHandle* scratch = nullptr;
 
   rocksdb::WriteBatch batch;                      ///< of write(), kept for its buffer
+  mutable ScratchFronts fronts;                   ///< own locking
   std::atomic<bool> stopped{false};
   mutable std::mutex reason_mutex;
   std::string reason;                             ///< why it stopped; guarded by reason_mutex

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include <fstream>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -231,6 +232,43 @@ TEST_CASE("a queue in scratch is emptied in its order", "[store][S-13]") {
     REQUIRE(store->scratch_erase((*first)->first).ok());
   }
   CHECK(*store->scratch_first(key) == std::nullopt);
+}
+
+TEST_CASE("a queue in scratch is found to begin where it does, whatever is put and erased", "[store][S-13]") {
+  test::TempDirectory directory;
+  const auto store = open(directory);
+  base::Prng random(41);
+  std::set<std::string> model;
+  for (int step = 0; step < 20'000; ++step) {
+    const std::string prefix(1, static_cast<char>('a' + random.next() % 20));   // more than are remembered
+    const std::string key = prefix + static_cast<char>('a' + random.next() % 26);
+    switch (random.next() % 8) {
+      case 0:
+      case 1:
+        REQUIRE(store->scratch_put(key, "v").ok());
+        model.insert(key);
+        break;
+      case 2:
+        REQUIRE(store->scratch_erase(key).ok());
+        model.erase(key);
+        break;
+      case 3:
+        if (random.next() % 50 > 0) break;
+        REQUIRE(store->scratch_erase_prefix(prefix).ok());
+        std::erase_if(model, [&](const std::string& other) { return other.starts_with(prefix); });
+        break;
+      default: {
+        const auto first = store->scratch_first(prefix);
+        const auto expected = model.lower_bound(prefix);
+        const bool any = expected != model.end() && expected->starts_with(prefix);
+        REQUIRE(first->has_value() == any);
+        if (!any) break;
+        REQUIRE((*first)->first == *expected);
+        REQUIRE(store->scratch_erase(*expected).ok());
+        model.erase(expected);
+      }
+    }
+  }
 }
 
 TEST_CASE("a store that is missing and not to be created is not found", "[store]") {
