@@ -280,6 +280,26 @@ TEST_CASE("a store without its CURRENT file is corruption, not a new store", "[s
   CHECK(has(*open(directory), "k"));
 }
 
+TEST_CASE("a table file that is gone or empty is corruption", "[store][S-32]") {
+  for (const bool gone : {true, false}) {
+    test::TempDirectory directory;
+    {
+      const auto store = open(directory);
+      REQUIRE(put(*store, "k").ok());
+    }
+    { const auto store = open(directory); }
+    const fs::path table = files_of(directory, ".sst").front();
+    if (gone)
+      fs::remove(table);
+    else
+      fs::resize_file(table, 0);
+    const auto opened = Store::open(directory.file("store"), {});
+    INFO(opened.status());
+    CHECK(opened.code() == ErrorCode::corruption);
+    CHECK(opened.status().message().find(table.stem().string()) != std::string::npos);
+  }
+}
+
 TEST_CASE("a damaged manifest is corruption", "[store][S-32]") {
   test::TempDirectory directory;
   { const auto store = open(directory); }
