@@ -246,7 +246,8 @@ CONTRACT_TEST_EVERY_TOPIC("groups are listed, all of them or of one source", "[S
   f.group("*", "watch");
   CHECK(f->list_groups().value().groups.size() == 4);
   std::set<std::string> of_orders;
-  for (const GroupInfo& each : f->list_groups({.source = "orders"}).value().groups) of_orders.insert(each.name);
+  const ListGroupsResult listed = f->list_groups({.source = "orders"}).value();
+  for (const GroupInfo& each : listed.groups) of_orders.insert(each.name);
   CHECK(of_orders == std::set<std::string>{"one", "two"});
 }
 

@@ -161,7 +161,8 @@ CONTRACT_TEST("a publish cancelled while it runs is done, cancelled or unknown, 
   expect_ok(f->drain());
   f.publish("orders", {.id = "last"});  // behind all of them
   std::vector<std::string> stored;
-  for (const StoredMessage& m : f->browse({.topic = "orders", .messages_max = 1000}).value().messages) stored.emplace_back(m.id);
+  const BrowseResult browsed = f->browse({.topic = "orders", .messages_max = 1000}).value();
+  for (const StoredMessage& m : browsed.messages) stored.emplace_back(m.id);
   for (const auto& [id, code] : answers.items()) {
     CAPTURE(id, code);
     const bool there = std::find(stored.begin(), stored.end(), id) != stored.end();
