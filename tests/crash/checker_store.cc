@@ -207,6 +207,7 @@ class Checker {
       if (now->paused)
         if (const Status resumed = broker_->resume_group(group.source, group.name); !resumed.ok()) return bad("resume: " + resumed.to_string());
       if (now->total().depth == 0) return;
+      clock_->advance(Duration{1000});   // what the death was charged with waits from the open on
       const auto fetched = fetch(group);
       if (!fetched.ok())
         return bad(group.source + "/" + group.name + ": depth " + std::to_string(now->total().depth) + ", waiting " + std::to_string(now->total().waiting_retries) +

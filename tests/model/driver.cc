@@ -135,11 +135,11 @@ FetchResult Driver::do_fetch(RefGroup& group, FetchRequest request, bool must) {
     answer = broker_->fetch(request);
   }
   MODEL_EXPECT(answer.ok(), "fetch: " << answer.status());
-  reference_.fetched(group, request, answer->deliveries, ++next_fetch_);
   std::string got = "  got";
   for (const Delivered& d : answer->deliveries)
     got += " " + d.message.topic() + ":" + std::to_string(d.message.offset.value) + (d.token.redrive ? "r" : "") + "@" + std::to_string(d.token.epoch.value & 0xffffffff);
   note(got);
+  reference_.fetched(group, request, answer->deliveries, ++next_fetch_);
   return std::move(*answer);
 }
 

@@ -80,7 +80,7 @@ void Driver::create_group() {
     default: break;
   }
   note("create group " + source + "/" + name + " order " + std::string(to_string(options.order)) + " max_attempts " +
-       std::to_string(options.max_attempts) + " lease " + std::to_string(options.lease.count()) + " start " +
+       std::to_string(options.max_attempts) + " lease " + std::to_string(options.lease.count()) + " in flight " + std::to_string(options.in_flight_max) + " start " +
        std::to_string(static_cast<int>(options.start.kind)));
   const auto info = broker_->create_group(source, name, options);
   MODEL_EXPECT(info.ok(), "create group: " << info.status());
@@ -261,7 +261,7 @@ void Driver::extend() {
     return do_settle(std::move(all));
   }
   note("extend one");
-  do_settle({Settlement::extend(token->token, dice_.percent(50) ? std::optional<Duration>{} : Duration{dice_.between(10, 3000) * 10 + 3})});
+  do_settle({Settlement::extend(token->token, Duration{dice_.between(10, 3000) * 10 + 3})});
 }
 
 void Driver::advance() {

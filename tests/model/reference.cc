@@ -24,6 +24,8 @@ bool precedes(const RefItem& first, const RefItem& later) {
 std::string name_of(const RefItem& item) {
   std::string text = "offset " + std::to_string(item.offset);
   if (item.letter != 0) text += " redriven letter " + std::to_string(item.letter - 1);
+  static constexpr const char* kStates[] = {"ready", "leased", "waiting", "done", "dead", "unwanted"};
+  text += std::string(" (") + kStates[static_cast<int>(item.state)] + ", failures " + std::to_string(item.failures) + ")";
   return text;
 }
 
@@ -116,15 +118,16 @@ std::optional<std::uint64_t> Reference::find_id(const RefTopic& topic, const std
   return at->second.first;
 }
 
-bool Reference::may_follow(const RefProgress& progress, const RefItem& item, std::uint64_t fetch) const {
-  if (item.key.empty()) return true;
+/// Which message of its key the item may not be delivered before, or beside; nullptr: none.
+const RefItem* Reference::in_the_way(const RefProgress& progress, const RefItem& item, std::uint64_t fetch) const {
+  if (item.key.empty()) return nullptr;
   for (const auto& [key, other] : progress.items) {
     if (&other == &item || other.key != item.key || other.settled()) continue;
     const bool mine = other.state == RefState::kLeased && other.fetch == fetch;
-    if (other.state == RefState::kLeased && !mine) return false;
-    if (!mine && !other.optional && !other.expired(now) && precedes(other, item)) return false;
+    if (other.state == RefState::kLeased && !mine) return &other;
+    if (!mine && !other.optional && !other.expired(now) && precedes(other, item)) return &other;
   }
-  return true;
+  return nullptr;
 }
 
 std::uint64_t Reference::leased(const RefGroup& group, const std::string* topic) const {
@@ -182,7 +185,8 @@ void Reference::fetched(RefGroup& group, const FetchRequest& request, const std:
     MODEL_EXPECT(!item.settled(), who << ": delivered though settled, state " << static_cast<int>(item.state));
     MODEL_EXPECT(item.state != RefState::kWaiting || item.due_min <= now, who << ": redelivered " << item.due_min - now << " ms early");
     MODEL_EXPECT(!item.expired(now), who << ": delivered after its ttl");
-    MODEL_EXPECT(may_follow(progress, item, fetch), who << ": overtakes its key " << item.key);
+    const RefItem* before = in_the_way(progress, item, fetch);
+    MODEL_EXPECT(before == nullptr, who << ": overtakes " << name_of(*before) << " of its key " << item.key);
     MODEL_EXPECT(d.token.epoch.value > last_epoch, who << ": epoch " << d.token.epoch << " after " << last_epoch);
     MODEL_EXPECT(d.failures == item.failures, who << ": failures " << d.failures << " instead of " << item.failures);
     MODEL_EXPECT(d.deliveries >= item.deliveries_min && d.deliveries <= item.deliveries_max,
@@ -202,7 +206,8 @@ void Reference::fetched(RefGroup& group, const FetchRequest& request, const std:
 
     if (!item.key.empty() && item.letter == 0)   // what the filter may have let go is gone once its key has passed it
       for (auto& [key, other] : progress.items)
-        if (other.optional && !other.settled() && other.key == item.key && precedes(other, item) && other.letter == 0) other.state = RefState::kDone;
+        if (other.optional && !other.settled() && !other.expired(now) && other.key == item.key && precedes(other, item) && other.letter == 0)
+          other.state = RefState::kDone;
     last_epoch = d.token.epoch.value;
     item.state = RefState::kLeased;
     item.optional = false;
@@ -240,6 +245,16 @@ RefItem* Reference::find_item(const RefToken& token) {
   const auto item = progress->second.items.find(token.item);
   if (item == progress->second.items.end() || item->second.state != RefState::kLeased || item->second.epoch != token.token.epoch.value) return nullptr;
   return &item->second;
+}
+
+/// Somebody's ack ended the message.
+bool Reference::acknowledged(const RefToken& token) const {
+  const auto group = groups.find({token.source, token.group});
+  if (group == groups.end() || group->second.id != token.group_id) return false;
+  const auto progress = group->second.topics.find(token.topic);
+  if (progress == group->second.topics.end()) return false;
+  const auto item = progress->second.items.find(token.item);
+  return item != progress->second.items.end() && item->second.state == RefState::kDone;
 }
 
 void Reference::begun(RefToken& token) {
@@ -285,7 +300,7 @@ void Reference::die(RefProgress& progress, RefItem& item, DeathReason reason, co
   letter.failures_min = item.failures;
   letter.failures_max = item.failures + (reason == DeathReason::kRejected);   // whether the reject itself counts is left open
   letter.deliveries_min = item.deliveries_min;
-  letter.deliveries_max = item.deliveries_max;
+  letter.deliveries_max = item.deliveries_max + (reason == DeathReason::kExpired);   // a hand-over may have found that it expired
   letter.redrives = item.redrives;
   letter.error = error;
   progress.deaths.push_back(letter);
@@ -315,7 +330,7 @@ void Reference::settled(const Settlement& settlement, const Status& answer) {
     const bool same = token->state == TokenState::kSettled && token->kind == settlement.kind && settlement.kind != Settle::kExtend;
     if (same && !token->overtaken && now <= token->settled_at + 600'000)
       MODEL_EXPECT(code == ErrorCode::ok, "the same settlement again: " << answer);
-    else if (!same || now > token->settled_at + 600'000)
+    else if (!same && !(settlement.kind == Settle::kAck && acknowledged(*token)))   // whose ack it was is not remembered for ever
       MODEL_EXPECT(code != ErrorCode::ok, "a token that is over was settled, " << to_string(settlement.kind));
     if (code != ErrorCode::ok && groups.contains({token->source, token->group}) && topics.contains(token->topic))
       MODEL_EXPECT(code == ErrorCode::lease_lost || code == ErrorCode::already_settled, "a token that is over: " << answer);

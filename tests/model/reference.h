@@ -155,7 +155,8 @@ class Reference {
   RefToken* find_token(const Token& token);
 
  private:
-  bool may_follow(const RefProgress& progress, const RefItem& item, std::uint64_t fetch) const;
+  bool acknowledged(const RefToken& token) const;
+  const RefItem* in_the_way(const RefProgress& progress, const RefItem& item, std::uint64_t fetch) const;
   void void_chain(RefGroup& group, RefProgress& progress, const RefItem& behind);
   void fail(RefGroup& group, RefProgress& progress, RefItem& item, std::optional<Duration> delay, std::int64_t at, const std::string& error);
   void die(RefProgress& progress, RefItem& item, DeathReason reason, const std::string& error);
