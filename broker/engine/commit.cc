@@ -312,15 +312,26 @@ Status Engine::encode(Commit& commit) {
   return {};
 }
 
+/// The number of the commit, and which batch was the last: at open that batch must be there, else files of the log are lost.
+void Engine::put_commit_record(Commit& commit) {
+  if (!commit.builds.empty()) {
+    last_batch_topic_ = commit.builds.back()->topic->id;
+    last_batch_first_ = commit.builds.back()->first;
+  }
+  std::string record;
+  format::append_u64(record, commit.number);
+  format::append_u64(record, last_batch_topic_.value);
+  format::append_u64(record, last_batch_first_.value);
+  commit.set.put(format::commit_key(), record);
+}
+
 std::unique_ptr<Commit> Engine::write_and_finish(std::unique_ptr<Commit> commit) {
   if (store_) {
     Status status;
     if (!commit->encoded) {
       status = encode(*commit);
       if (status.ok() && !commit->set.empty()) {
-        std::string number;
-        format::append_u64(number, commit->number);
-        commit->set.put(format::commit_key(), number);
+        put_commit_record(*commit);
       }
     }
     if (status.ok() && !commit->set.empty()) {

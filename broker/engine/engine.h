@@ -114,6 +114,7 @@ class Engine final : public Broker {
   // recover.cc
   Status recover();
   Status load_topics();
+  Status check_last_batch();
   Status load_groups();
   Status load_cursors();
   void load_record(CursorState& state, Offset offset, std::uint64_t letter, format::RetryRecord& record, std::int64_t now);
@@ -182,6 +183,7 @@ class Engine final : public Broker {
   void collect(Commit& commit, After& after);
   void write_record(store::WriteSet& set, GroupId group, TopicId topic, const core::RecordChange& change);
   Status encode(Commit& commit);
+  void put_commit_record(Commit& commit);
   std::unique_ptr<Commit> write_and_finish(std::unique_ptr<Commit> commit);
   void answer_unknown(Commit& commit, const Status& status);
   void apply(Commit& commit, After& after);
@@ -318,6 +320,8 @@ class Engine final : public Broker {
 
   // the leader's alone:
   std::uint64_t commit_ = 0;                   // the last commit number that was given out
+  TopicId last_batch_topic_;                   // the newest batch of the store
+  Offset last_batch_first_;
   std::vector<std::unique_ptr<format::BatchBuilder>> builders_;
 
   std::mutex sync_mutex_;

@@ -74,6 +74,10 @@ std::vector<Mark> Marks::left_behind(std::uint64_t incarnation) const {
   return out;
 }
 
+std::uint64_t Marks::incarnation() const {
+  return std::memcmp(header().magic, kMagic, sizeof kMagic) == 0 ? header().incarnation : 0;
+}
+
 std::uint64_t Marks::must_have(std::uint64_t incarnation, const std::string& boot_id) const {
   if (std::memcmp(header().magic, kMagic, sizeof kMagic) != 0 || header().incarnation != incarnation) return 0;
   const bool same_boot = boot_id == std::string(header().boot_id, ::strnlen(header().boot_id, sizeof header().boot_id));

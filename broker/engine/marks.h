@@ -32,6 +32,8 @@ class Marks final : public core::MarkSink {
 
   /// What the last process left; empty when the file does not belong to `incarnation`.
   std::vector<Mark> left_behind(std::uint64_t incarnation) const;
+  /// Whose marks these are; 0: nobody's. It was written to the store, and synced, before it was written here.
+  std::uint64_t incarnation() const;
   /// The last commit it acknowledged that must be there now: at `process` when the machine has not been restarted since, else at `power`.
   std::uint64_t must_have(std::uint64_t incarnation, const std::string& boot_id) const;
   /// Forgets all of that.

@@ -74,8 +74,16 @@ Status Engine::recover() {
 
   const auto last = store_->get(format::commit_key());
   if (!last.ok()) return last.status();
-  commit_ = *last ? format::read_u64(**last) : 0;
+  if (*last && (*last)->size() != 24) return corrupt_key("the last commit");
+  if (*last) {
+    commit_ = format::read_u64(**last);
+    last_batch_topic_ = TopicId{format::read_u64(std::string_view(**last).substr(8))};
+    last_batch_first_ = Offset{format::read_u64(std::string_view(**last).substr(16))};
+  }
   boot_id_ = hooks_.boot_id.empty() ? machine_boot_id() : hooks_.boot_id;
+  if (marks_->incarnation() > record.incarnation)
+    return {ErrorCode::corruption, location_ + "/db: it knows " + std::to_string(record.incarnation) + " openings, but there were " + std::to_string(marks_->incarnation()) +
+                                       ": files of it are lost; restore a backup, or remove the file marks to accept the loss"};
   const std::uint64_t must_have = marks_->must_have(record.incarnation, boot_id_);
   if (commit_ < must_have)
     return {ErrorCode::corruption, location_ + "/db: the write-ahead log ends at commit " + std::to_string(commit_) + ", but commit " + std::to_string(must_have) +
@@ -83,6 +91,7 @@ Status Engine::recover() {
   if (record.incarnation >= kIncarnationMax) return {ErrorCode::format_version, "the store was opened 2^24 times; copy its messages into a new one"};
 
   if (Status s = load_topics(); !s.ok()) return s;
+  if (Status s = check_last_batch(); !s.ok()) return s;
   if (Status s = load_groups(); !s.ok()) return s;
   if (Status s = load_cursors(); !s.ok()) return s;
   if (Status s = load_dedup_and_sessions(); !s.ok()) return s;
@@ -96,10 +105,8 @@ Status Engine::recover() {
   commit.number = ++commit_;
   collect(commit, after);
   put_store_record(commit.set);
-  std::string number;
-  format::append_u64(number, commit.number);
-  commit.set.put(format::commit_key(), number);
   Status written = encode(commit);
+  put_commit_record(commit);
   if (written.ok()) written = store_->write(commit.set);
   if (written.ok()) written = store_->sync();
   if (!written.ok()) return written;
@@ -185,6 +192,19 @@ Status Engine::load_topics() {
   });
   deleted_topics_ = std::move(deleted);
   return scanned;
+}
+
+/// The column families share one log. When files of it are lost, each forgets another part; then the newest batch is missing.
+Status Engine::check_last_batch() {
+  const auto topic = topics_by_id_.find(last_batch_topic_.value);
+  if (topic == topics_by_id_.end() || topic->second->first > last_batch_first_) return {};   // deleted, or gone by retention
+  const auto entry = store_->find(last_batch_topic_, last_batch_first_);
+  if (!entry.ok()) return entry.status();
+  if (!*entry || (*entry)->first != last_batch_first_)
+    return {ErrorCode::corruption, location_ + "/db: the newest batch (topic " + *topic->second->name + ", offset " + std::to_string(last_batch_first_.value) +
+                                       ") is not there: files of the log are lost; restore a backup"};
+  const auto batch = store_->read(last_batch_topic_, **entry);
+  return batch.ok() ? Status{} : Status{ErrorCode::corruption, location_ + "/db: the newest batch cannot be read: " + batch.status().message()};
 }
 
 Status Engine::load_groups() {

@@ -12,7 +12,7 @@ namespace weir::format {
 /// First bytes of the keys in the column family "default".
 enum class KeyKind : char {
   kStore = 'a',       ///< a                                → StoreRecord
-  kCommit = 'c',      ///< c                                → number of the last commit, 8 bytes
+  kCommit = 'c',      ///< c                                → the last commit's number, and the newest batch's topic and first offset: 3 × 8 bytes
   kDedup = 'd',       ///< d commit(8) sub(4)               → DedupRecord
   kGroup = 'g',       ///< g group(8)                       → GroupRecord
   kTopicHead = 'h',   ///< h topic(8)                       → next offset, cumulative bytes, time: 3 × 8 bytes; counts when no batch is left

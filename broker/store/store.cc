@@ -139,9 +139,27 @@ Status Store::sync() {
   return status.ok() ? Status{} : impl.stop(status, "syncing the log");
 }
 
+/// Writes a mebibyte next to the log and takes it away again.
+Status Store::Impl::try_room() const {
+  const std::string file = path + "/room";
+  const std::string bytes(1u << 20, '\0');
+  std::unique_ptr<rocksdb::WritableFile> out;
+  rocksdb::Status status = env->NewWritableFile(file, &out, rocksdb::EnvOptions());
+  if (status.ok()) status = out->Append(bytes);
+  if (status.ok()) status = out->Sync();
+  if (out) {
+    const rocksdb::Status closed = out->Close();
+    if (status.ok()) status = closed;
+  }
+  (void)env->DeleteFile(file);
+  return status.ok() ? Status{} : Status{ErrorCode::storage_full, "trying for room: " + status.ToString()};
+}
+
 Status Store::resume() {
   Impl& impl = *impl_;
   if (impl.stopped) return impl.stopped_status();
+  // A resumption that runs out of room again is final for RocksDB, so room is tried with a file of our own first.
+  if (Status room = impl.try_room(); !room.ok()) return room;
   const rocksdb::Status status = impl.db->Resume();
   // Busy: RocksDB is at it by itself.
   if (status.IsBusy()) return {ErrorCode::storage_full, "resuming: " + status.ToString()};

@@ -25,6 +25,7 @@ struct Store::Impl {
   Status empty_scratch(const rocksdb::ColumnFamilyOptions& settings);
   Status stop(const rocksdb::Status& status, std::string_view what);
   Status stopped_status() const;
+  Status try_room() const;
   std::unique_ptr<rocksdb::Iterator> iterator(rocksdb::ColumnFamilyHandle* family, const rocksdb::Slice* lower, const rocksdb::Slice* upper) const;
 
   // Constant after open().

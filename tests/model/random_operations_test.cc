@@ -35,7 +35,7 @@ std::uint32_t operations() {
 }
 
 void run(DriverOptions options) {
-  const std::filesystem::path base = std::filesystem::temp_directory_path() / ("weir-model-" + std::to_string(::getpid()) + "-" + std::to_string(options.seed));
+  const std::filesystem::path base = std::filesystem::temp_directory_path() / ("weir-model-" + std::to_string(::getpid()) + "-" + std::to_string(options.seed) + (options.ephemeral_only ? "-memory" : ""));
   std::filesystem::remove_all(base);
   if (options.location.empty()) options.location = (base / "store").string();
   std::filesystem::create_directories(base);
