@@ -105,9 +105,9 @@ void Driver::store(PublishRequest request) {
   }
 }
 
-FetchResult Driver::do_fetch(RefGroup& group, FetchRequest request, bool must) {
+FetchResult Driver::do_fetch(RefGroup& group, FetchRequest request, const std::string& must) {
   Result<FetchResult> answer = FetchResult{};
-  if (must) {
+  if (!must.empty()) {
     // The broker's clock stands still, so only a message can end the wait; the deadline is real time.
     struct Slot {
       std::mutex mutex;
@@ -128,7 +128,7 @@ FetchResult Driver::do_fetch(RefGroup& group, FetchRequest request, bool must) {
     if (!came) {
       lock.unlock();
       context.cancellation.cancel();
-      MODEL_EXPECT(came, group.source << "/" << group.name << ": a message is to be had and none is handed out");
+      MODEL_EXPECT(came, group.source << "/" << group.name << ": " << must << " is to be had and nothing is handed out");
     }
     answer = std::move(*slot->result);
   } else {

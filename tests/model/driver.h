@@ -74,7 +74,7 @@ class Driver {
   RefMessage reference_of(const Message& message, std::int64_t time) const;
   void store(PublishRequest request);
   /// The whole request is a repetition: nothing is stored.
-  FetchResult do_fetch(RefGroup& group, FetchRequest request, bool must);
+  FetchResult do_fetch(RefGroup& group, FetchRequest request, const std::string& must);
   void do_settle(std::vector<Settlement> settlements);
   Settlement random_settlement(const Token& token);
   std::vector<RefToken*> live_tokens();

@@ -184,7 +184,7 @@ void Driver::drain_all() {
       request.source = group.source;
       request.group = group.name;
       request.messages_max = 1000;
-      const bool must = reference_.must_deliver(group, 0);
+      const std::string must = reference_.must_deliver(group, 0);
       if (!do_fetch(group, request, must).deliveries.empty()) continue;
       bool waits = false;
       for (const auto& [name, progress] : group.topics)

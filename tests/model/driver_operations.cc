@@ -28,7 +28,7 @@ void Driver::create_topic() {
   options.durability = options.ephemeral ? Durability::kMemory : dice_.percent(80) ? Durability::kProcess : Durability::kPower;
   if (dice_.percent(30)) options.retention_age = std::chrono::minutes{30};
   if (dice_.percent(20)) options.discard_settled = true;
-  if (dice_.percent(15)) options.dedup_window = Duration{0};
+  options.dedup_window = dice_.percent(15) ? Duration{0} : Duration{600'005};
   note("create topic " + name + (options.discard_settled ? " discarding" : ""));
   const auto info = broker_->create_topic(name, options);
   MODEL_EXPECT(info.ok(), "create topic: " << info.status());
@@ -182,8 +182,8 @@ void Driver::fetch() {
     if (m.group_id == group->id) mine.push_back(m);
   if (!mine.empty() && dice_.percent(70)) request.member = dice_.pick(mine).id;
   note("fetch " + group->source + "/" + group->name + " max " + std::to_string(request.messages_max));
-  const bool must = reference_.must_deliver(*group, request.member.value);
-  do_fetch(*group, request, must && dice_.percent(80));
+  const std::string must = reference_.must_deliver(*group, request.member.value);
+  do_fetch(*group, request, dice_.percent(80) ? must : std::string());
 }
 
 void Driver::begin() {

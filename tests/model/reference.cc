@@ -18,7 +18,8 @@ std::int64_t backoff_max(const Backoff& rule, std::uint32_t failures) {
 bool precedes(const RefItem& first, const RefItem& later) {
   if (later.letter != 0) return false;
   if (first.letter == 0) return first.offset < later.offset;
-  return !later.handed_out;   // S-26: ahead of the undelivered ones
+  // S-26: ahead of the undelivered ones; what a seek brought back from before it is left open.
+  return !later.handed_out && first.offset < later.offset;
 }
 
 std::string name_of(const RefItem& item) {
@@ -145,25 +146,26 @@ std::uint64_t Reference::leased_by(const RefGroup& group, std::uint64_t member) 
   return count;
 }
 
-bool Reference::must_deliver(const RefGroup& group, std::uint64_t member) const {
-  if (group.paused || leased(group) >= group.options.in_flight_max) return false;
-  if (member != 0 && leased_by(group, member) >= group.options.member_in_flight_max) return false;
+std::string Reference::must_deliver(const RefGroup& group, std::uint64_t member) const {
+  if (group.paused || leased(group) >= group.options.in_flight_max) return {};
+  if (member != 0 && leased_by(group, member) >= group.options.member_in_flight_max) return {};
   for (const auto& [name, progress] : group.topics) {
-    std::set<std::string> held, open;   // keys where somebody must wait, and keys that have something to give
+    std::set<std::string> held;                      // keys where somebody must wait
+    std::map<std::string, const RefItem*> open;      // keys that have something to give
     for (const auto& [key, item] : progress.items) {
       if (item.settled()) continue;
       const bool due = item.state == RefState::kReady || (item.state == RefState::kWaiting && item.due_max <= now);
       if (!due) {
         if (!item.key.empty()) held.insert(item.key);
       } else if (!item.optional && !item.expired(now)) {
-        if (item.key.empty()) return true;
-        open.insert(item.key);
+        if (item.key.empty()) return name + " " + name_of(item);
+        open.emplace(item.key, &item);
       }
     }
-    for (const std::string& key : open)
-      if (!held.contains(key)) return true;
+    for (const auto& [key, item] : open)
+      if (!held.contains(key)) return name + " " + name_of(*item) + " of key " + key;
   }
-  return false;
+  return {};
 }
 
 void Reference::fetched(RefGroup& group, const FetchRequest& request, const std::vector<Delivered>& deliveries, std::uint64_t fetch) {
@@ -328,7 +330,7 @@ void Reference::settled(const Settlement& settlement, const Status& answer) {
   const bool live = token->state == TokenState::kLive && item;
   if (!live) {
     const bool same = token->state == TokenState::kSettled && token->kind == settlement.kind && settlement.kind != Settle::kExtend;
-    if (same && !token->overtaken && now <= token->settled_at + 600'000)
+    if (same && !token->overtaken && now < token->settled_at + 600'000)
       MODEL_EXPECT(code == ErrorCode::ok, "the same settlement again: " << answer);
     else if (!same && !(settlement.kind == Settle::kAck && acknowledged(*token)))   // whose ack it was is not remembered for ever
       MODEL_EXPECT(code != ErrorCode::ok, "a token that is over was settled, " << to_string(settlement.kind));
@@ -492,8 +494,14 @@ void Reference::reopened() {
   for (auto& [key, group] : groups)
     for (auto& [topic, progress] : group.topics) {
       progress.acked = 0;
-      for (auto& [item_key, item] : progress.items)
+      RefProgress fresh;
+      for (auto& [item_key, item] : progress.items) {
         if (item.state == RefState::kLeased) give_back(item);
+        if (item.settled() || item.letter != 0) continue;
+        // What was dispatched under an older filter may be looked at again, or not.
+        add_item(group, fresh, topics.at(topic), item.offset);
+        if (fresh.items.at(item_key).state == RefState::kUnwanted) item.optional = true;
+      }
     }
 }
 

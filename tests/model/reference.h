@@ -131,8 +131,8 @@ class Reference {
 
   /// One fetch's deliveries, in their order: each must be allowed.
   void fetched(RefGroup& group, const FetchRequest& request, const std::vector<Delivered>& deliveries, std::uint64_t fetch);
-  /// True when a fetch must be answered with at least one message.
-  bool must_deliver(const RefGroup& group, std::uint64_t member) const;
+  /// A message that there is to be had: a fetch must be answered with at least one. Empty: none.
+  std::string must_deliver(const RefGroup& group, std::uint64_t member) const;
   void begun(RefToken& token);
   /// What the broker answered to a settlement; changes the state when it is OK.
   void settled(const Settlement& settlement, const Status& answer);
