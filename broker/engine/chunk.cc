@@ -15,7 +15,7 @@ std::optional<Time> when(std::int64_t ms) {
 }
 
 std::string_view piece(const char*& at, std::string_view from) {
-  std::memcpy(const_cast<char*>(at), from.data(), from.size());
+  if (!from.empty()) std::memcpy(const_cast<char*>(at), from.data(), from.size());
   const std::string_view out(at, from.size());
   at += from.size();
   return out;

@@ -71,6 +71,7 @@ CONTRACT_TEST("a callback that blocks delays other callbacks and nothing else", 
   f.publish_texts("orders", {"1", "2"});  // the blocking forms go on
   CHECK(f.browse("orders").size() == 2);
   finish.open();
+  f.close();  // the callback has ended
 }
 
 // Runs what it is given when it is told to.

@@ -1,19 +1,8 @@
 // What an engine says that it can, and that it says no to the rest; nothing is weakened silently.
-#include <future>
-
 #include "tests/contract/fixture.h"
 
 namespace weir::test {
 namespace {
-
-template <class T, class Call>
-Status answer_of(Call&& call) {
-  auto answer = std::make_shared<std::promise<Status>>();
-  auto future = answer->get_future();
-  call([answer](Result<T> r) { answer->set_value(r.status()); });
-  if (future.wait_for(kPatience) != std::future_status::ready) return {ErrorCode::deadline_exceeded, "no answer"};
-  return future.get();
-}
 
 // Tests of what an engine lacks run only on engines that lack it.
 bool has(Fixture& f, std::initializer_list<int> numbers) {

@@ -16,6 +16,7 @@
 
 #include <chrono>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -134,6 +135,16 @@ void expect_ok(const Status& status);
 template <class T>
 void expect_ok(const Result<T>& result) {
   expect_ok(result.status());
+}
+
+/// The answer of an asynchronous verb: `call` is given the callback.
+template <class T, class Call>
+Result<T> answer_of(Call&& call) {
+  auto answer = std::make_shared<std::promise<Result<T>>>();
+  auto future = answer->get_future();
+  call([answer](Result<T> result) { answer->set_value(std::move(result)); });
+  if (future.wait_for(kPatience) != std::future_status::ready) return Status(ErrorCode::deadline_exceeded, "the test waited in vain");
+  return future.get();
 }
 
 /// Calls `body` with a fixture on `engine`, or notes why not.

@@ -1,5 +1,4 @@
 // Groups: where they start, and that they do not know of each other (S-12).
-#include <future>
 #include <set>
 
 #include "tests/contract/fixture.h"
@@ -131,10 +130,10 @@ CONTRACT_TEST_EVERY_TOPIC("creating a group that exists is fine with the same op
 CONTRACT_TEST_EVERY_TOPIC("creating a group that must not exist says that it does", "[S-12]") {
   f.topic("orders");
   f.group("orders", "billing");
-  std::promise<Status> answer;
-  f->async_create_group({.source = "orders", .group = "billing", .options = {}, .if_missing = false}, {},
-                        [&](Result<GroupInfo> r) { answer.set_value(r.status()); });
-  expect_error(answer.get_future().get(), ErrorCode::already_exists);
+  expect_error(answer_of<GroupInfo>([&](auto done) {
+                 f->async_create_group({.source = "orders", .group = "billing", .options = {}, .if_missing = false}, {}, std::move(done));
+               }),
+               ErrorCode::already_exists);
 }
 
 CONTRACT_TEST_EVERY_TOPIC("subscribing with options that differ lists the differences", "[S-12]") {

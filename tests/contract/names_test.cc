@@ -1,6 +1,4 @@
 // Names of topics and groups, and topics as things with a life (S-2).
-#include <future>
-
 #include "tests/contract/fixture.h"
 
 namespace weir::test {
@@ -123,9 +121,7 @@ CONTRACT_TEST_EVERY_TOPIC("creating a topic that exists is fine with the same op
 }
 
 Status create_exclusively(Broker& broker, CreateTopicRequest request) {
-  std::promise<Status> answer;
-  broker.async_create_topic(std::move(request), {}, [&](Result<TopicInfo> result) { answer.set_value(result.status()); });
-  return answer.get_future().get();
+  return answer_of<TopicInfo>([&](auto done) { broker.async_create_topic(std::move(request), {}, std::move(done)); }).status();
 }
 
 CONTRACT_TEST("creating a topic that must not exist says that it does", "[S-2]") {

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <future>
 
 #include "tests/contract/fixture.h"
 #include "tests/support/child.h"
@@ -125,9 +124,7 @@ TEST_CASE("memory: is a broker without a disk, for ephemeral topics only", "[S-4
 CONTRACT_TEST("a healthy store verifies", "[S-32]") {
   f.topic("orders");
   f.publish_texts("orders", {"1", "2"});
-  std::promise<Status> answer;
-  f->async_verify({}, [&](Result<Done> r) { answer.set_value(r.status()); });
-  expect_ok(answer.get_future().get());
+  expect_ok(answer_of<Done>([&](auto done) { f->async_verify({}, std::move(done)); }));
 }
 
 CONTRACT_TEST("when less than the reserve is free, publishes get storage_full and everything else goes on", "[S-32]") {

@@ -81,6 +81,7 @@ struct CursorStory {
     cursor.take_returned(taking);
     while (!taking.full() && cursor.may_look() && cursor.seek_unseen(Offset{log.size()}))
       if (!cursor.look(log[cursor.next().value], taking)) break;
+    cursor.take_returned(taking);   // looking at the log may have reached what was loaded
     std::vector<Taken> out;
     for (const std::uint32_t slot : taking.slots) {
       const Item& item = cursor.item(slot);
