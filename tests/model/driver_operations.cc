@@ -107,6 +107,9 @@ void Driver::delete_group() {
   MODEL_EXPECT(answer.ok(), "delete group: " << answer);
   for (RefToken& token : reference_.tokens)
     if (token.group_id == group->id) token.state = TokenState::kVoid;
+  // What was hidden and not yet freed may be seen again when no group is left that settled it.
+  for (auto& [name, topic] : reference_.topics)
+    if (topic.options.discard_settled && group->topics.contains(name)) topic.first_seen = 0;
   reference_.groups.erase({group->source, group->name});
 }
 

@@ -400,6 +400,7 @@ void Reference::leave(RefGroup& group, std::uint64_t member) {
       if (item.state == RefState::kLeased && item.member == member && !item.begun) {
         end_token(item.epoch, TokenState::kVoid);
         give_back(item);
+        void_chain(group, progress, item);   // begun ones behind it too: it was not acked
       }
 }
 
