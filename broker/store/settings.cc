@@ -31,6 +31,8 @@ rocksdb::DBOptions database_settings(const StoreOptions& options, rocksdb::Env* 
   // RocksDB 7.8 reuses no log files under this recovery mode; log_files.h has what takes its place.
   out.recycle_log_file_num = 0;
   out.max_total_wal_size = options.wal_bytes_max;
+  // A log file that is lost as a whole is noticed, too: those that were synced are noted in the manifest.
+  out.track_and_verify_wals_in_manifest = true;
   // The log has everything, so closing needs no flush.
   out.avoid_flush_during_shutdown = true;
   // One thread writes; what RocksDB does for several only costs it.

@@ -300,6 +300,33 @@ TEST_CASE("a table file that is gone or empty is corruption", "[store][S-32]") {
   }
 }
 
+TEST_CASE("a synced log file that is gone or empty is corruption, whether or not others follow it", "[store][S-32]") {
+  for (const bool gone : {true, false}) {
+    test::TempDirectory directory;
+    {
+      // Small memtables make a new log file now and then; the records of the index hold the old ones back.
+      const auto store = open(directory, nullptr, 64u << 10);
+      WriteSet set;
+      for (std::uint64_t i = 1; i < 8; ++i) {
+        set.clear();
+        put(set, TopicId{1}, test::batch_of(Offset{i}, 1, {i, 0}, 30'000));
+        REQUIRE(store->write(set).ok());
+        REQUIRE(store->sync().ok());
+      }
+    }
+    auto logs = files_of(directory, ".log");
+    std::sort(logs.begin(), logs.end());
+    REQUIRE(logs.size() > 1);
+    if (gone)
+      fs::remove(logs.front());
+    else
+      fs::resize_file(logs.front(), 0);
+    const auto opened = Store::open(directory.file("store"), {});
+    INFO(opened.status());
+    CHECK(opened.code() == ErrorCode::corruption);
+  }
+}
+
 TEST_CASE("a damaged manifest is corruption", "[store][S-32]") {
   test::TempDirectory directory;
   { const auto store = open(directory); }
@@ -334,9 +361,10 @@ TEST_CASE("erased batches give their space back", "[!mayfail][store][S-10]") {
     REQUIRE(store->write(set).ok());
   }
   CHECK(*store->first_live_commit(0) == std::nullopt);
-  REQUIRE(store->trim_log(601).ok());
+  // What is being flushed or merged meanwhile goes a little later.
+  const bool given_back = test::eventually([&] { return store->trim_log(601).ok() && store->statistics().disk_bytes < full / 2; });
   INFO(store->statistics().disk_bytes << " of " << full);
-  CHECK(store->statistics().disk_bytes < full / 2);
+  CHECK(given_back);
   CHECK(store->verify().ok());
 }
 
