@@ -73,6 +73,9 @@ bool Cursor::seek_unseen(Offset end) {
 void Cursor::reach(std::uint32_t slot) {
   items_[slot].ahead = false;
   insert_returned(slot);
+  // What the log had of its key before it may be blocked by now, and goes first.
+  Backlog& backlog = *keys_[items_[slot].key_hash].backlog;
+  backlog.mixed = backlog.mixed || backlog.has_blocked();
   queue_key_if_free(items_[slot].key_hash);
 }
 
@@ -162,7 +165,7 @@ void Cursor::take_key(std::uint64_t hash, Taking& taking) {
   at->second.queued = false;
   while (!taking.full() && key_takes(keys_[hash], taking)) {
     KeyState& state = keys_[hash];
-    if (state.has_returned()) {
+    if (state.has_returned() && !blocked_first(hash, state)) {
       const std::uint32_t slot = state.backlog->returned.front();
       const Item& item = items_[slot];
       if (item.state != ItemState::kReady) break;
@@ -214,6 +217,28 @@ void Cursor::flush_filling(std::uint64_t hash, Backlog& backlog) {
 }
 
 std::optional<Offset> Cursor::next_blocked(std::uint64_t hash, Backlog& backlog) {
+  const std::optional<Offset> offset = peek_blocked(hash, backlog);
+  if (offset) {
+    backlog.blocked.pop_front();
+    --blocked_;
+  }
+  return offset;
+}
+
+/// Whether a blocked message stands before everything of the key that was given back. Letters go first in any case (S-26).
+bool Cursor::blocked_first(std::uint64_t hash, KeyState& state) {
+  if (!state.backlog || !state.backlog->mixed) return false;
+  const std::optional<Offset> blocked = state.has_blocked() ? peek_blocked(hash, *state.backlog) : std::nullopt;
+  if (!blocked || !state.has_returned()) {
+    state.backlog->mixed = false;
+    return false;
+  }
+  const ItemId& returned = items_[state.backlog->returned.front()].id;
+  return returned.letter == 0 && *blocked < returned.offset;
+}
+
+/// The key's first blocked message, brought into memory.
+std::optional<Offset> Cursor::peek_blocked(std::uint64_t hash, Backlog& backlog) {
   while (true) {
     if (backlog.blocked.empty()) {
       if (backlog.chunks > 0) {
@@ -234,9 +259,9 @@ std::optional<Offset> Cursor::next_blocked(std::uint64_t hash, Backlog& backlog)
       }
     }
     const Offset offset{backlog.blocked.front()};
+    if (!settled_.contains(offset)) return offset;
     backlog.blocked.pop_front();
     --blocked_;
-    if (!settled_.contains(offset)) return offset;
   }
 }
 
@@ -250,7 +275,8 @@ void Cursor::queue_key(std::uint64_t hash) {
 void Cursor::queue_key_if_free(std::uint64_t hash) {
   const auto at = keys_.find(hash);
   if (at == keys_.end() || at->second.leased > 0 || at->second.queued) return;
-  const KeyState& state = at->second;
+  KeyState& state = at->second;
+  if (blocked_first(hash, state)) return queue_key(hash);
   if (state.has_returned() ? items_[state.backlog->returned.front()].state == ItemState::kReady : state.has_blocked()) queue_key(hash);
 }
 

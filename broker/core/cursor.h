@@ -233,7 +233,9 @@ class Cursor {
     return state.leased == 0 || state.fetch == taking.fetch;
   }
   void block(std::uint64_t hash, Offset offset);
+  std::optional<Offset> peek_blocked(std::uint64_t hash, Backlog& backlog);
   std::optional<Offset> next_blocked(std::uint64_t hash, Backlog& backlog);   // takes it out
+  bool blocked_first(std::uint64_t hash, KeyState& state);
   void queue_key(std::uint64_t hash);
   void queue_key_if_free(std::uint64_t hash);
   void forget_key_if_idle(std::uint64_t hash);

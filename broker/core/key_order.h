@@ -32,6 +32,7 @@ struct Backlog {
   std::uint64_t chunks = 0;             ///< in the spill index
   std::uint64_t spilled = 0;            ///< offsets in them
   std::vector<std::uint64_t> filling;
+  bool mixed = false;                   ///< something in `returned` may stand behind something blocked (Cursor::reach)
 
   bool has_blocked() const noexcept { return !blocked.empty() || chunks > 0 || !filling.empty(); }
   bool empty() const noexcept { return returned.empty() && chain.empty() && !has_blocked(); }

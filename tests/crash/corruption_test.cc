@@ -168,7 +168,7 @@ TEST_CASE("a write-ahead log that lost acknowledged commits is corruption, thoug
   CHECK(opened.code() == ErrorCode::corruption);
 }
 
-TEST_CASE("a store whose files are gone or empty is corruption, not an empty store", "[!mayfail][crash][S-32]") {
+TEST_CASE("a store whose files are gone or empty is corruption, not an empty store", "[crash][S-32]") {
   test::TempDirectory directory;
   const fs::path good = directory.file("good"), bad = directory.file("bad");
   fill(good.string());

@@ -1,9 +1,9 @@
 // kill -9 of a real process under load, again and again, and a look at what it leaves.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <random>
 #include <string>
 
 #include <sys/wait.h>
@@ -25,8 +25,19 @@ std::string text_of(const std::vector<std::string>& problems) {
   return text;
 }
 
+/// What went on while it was killed, so that a run that tested nothing is seen.
+struct Totals {
+  std::uint64_t published = 0, deliveries = 0, settled = 0, redrives = 0, unknown = 0;
+  void add(const LedgerBook& book) {
+    for (const auto& [op, publish] : book.publishes) published += publish.offsets ? publish.messages.size() : 0;
+    deliveries += book.deliveries.size();
+    for (const auto& [epoch, d] : book.deliveries) settled += d.code == "ok", unknown += !d.settle.empty() && !d.code && d.group != "handlers";
+    redrives += book.redrives.size();
+  }
+};
+
 /// One store through `rounds` deaths; a copy of what each leaves is held against the ledger.
-void run_generation(std::uint64_t seed, std::uint64_t rounds) {
+void run_generation(std::uint64_t seed, std::uint64_t rounds, Totals& totals) {
   weir::test::TempDirectory directory;
   const std::string store = directory.file("store"), ledger = directory.file("ledger"), copy = directory.file("copy");
   weir::model::Dice dice(seed);
@@ -47,6 +58,7 @@ void run_generation(std::uint64_t seed, std::uint64_t rounds) {
       fs::copy(directory.path(), std::getenv("WEIR_KEEP"), fs::copy_options::recursive | fs::copy_options::overwrite_existing);
     }
     REQUIRE(problems == "");
+    if (round + 1 == rounds) totals.add(book);
   }
 }
 
@@ -55,5 +67,10 @@ void run_generation(std::uint64_t seed, std::uint64_t rounds) {
 TEST_CASE("nothing confirmed is lost or done twice over many deaths by kill -9", "[crash][S-4][S-5][S-6][S-13][S-14][S-17][S-23][S-26]") {
   const std::uint64_t rounds = rounds_from("WEIR_CRASH_ROUNDS", 30), seed = seed_of_run();
   constexpr std::uint64_t kGeneration = 15;
-  for (std::uint64_t done = 0; done < rounds; done += kGeneration) run_generation(seed + done, std::min(kGeneration, rounds - done));
+  Totals totals;
+  for (std::uint64_t done = 0; done < rounds; done += kGeneration) run_generation(seed + done, std::min(kGeneration, rounds - done), totals);
+  WARN(rounds << " deaths, seed " << seed << ": " << totals.published << " messages confirmed, " << totals.deliveries << " deliveries, " << totals.settled
+              << " settlements confirmed, " << totals.unknown << " of unknown outcome, " << totals.redrives << " redrives");
+  CHECK(totals.published > rounds);
+  CHECK(totals.settled > rounds);
 }

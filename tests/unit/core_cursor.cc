@@ -249,6 +249,26 @@ TEST_CASE("cursor: a retry that was loaded at open does not overtake its key's u
   }
 }
 
+TEST_CASE("cursor: a loaded retry does not overtake what was blocked before the log reached it", "[core][S-13]") {
+  CursorStory s;
+  for (int i = 0; i < 4; ++i) s.publish("a");
+  Item item;
+  item.id = {Offset{2}, 0};
+  item.key_hash = s.log[2].key_hash;
+  item.failures = 1;
+  item.due_ms = s.now - 1;
+  s.cursor.load(std::move(item), s.now);
+  const auto first = s.fetch(1);
+  REQUIRE(offsets(first) == Offsets{0});
+  REQUIRE(s.fetch().empty());   // 1 is blocked, 2 is reached, 3 is blocked
+  REQUIRE(s.ack(first[0]) == ErrorCode::ok);
+  for (std::uint64_t expected = 1; expected < 4; ++expected) {
+    const auto taken = s.fetch(1);
+    REQUIRE(offsets(taken) == Offsets{expected});
+    REQUIRE(s.ack(taken[0]) == ErrorCode::ok);
+  }
+}
+
 TEST_CASE("cursor: a seek voids leases and waiting retries", "[core][S-22]") {
   CursorStory s;
   for (int i = 0; i < 4; ++i) s.publish("a");

@@ -338,7 +338,7 @@ TEST_CASE("a damaged manifest is corruption", "[store][S-32]") {
   CHECK(opened.code() == ErrorCode::corruption);
 }
 
-TEST_CASE("erased batches give their space back", "[!mayfail][store][S-10]") {
+TEST_CASE("erased batches give their space back", "[store][S-10]") {
   test::TempDirectory directory;
   StoreOptions options;
   options.memtable_bytes = 1u << 20;
