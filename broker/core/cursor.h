@@ -218,7 +218,7 @@ class Cursor {
   void fail(std::uint32_t slot, Outcome outcome, std::string error, std::optional<Duration> delay, std::int64_t now_ms);
   void release(std::uint32_t slot, std::int64_t now_ms);
   void expire_leases(std::int64_t now_ms);
-  void release_rest_of_chain(std::uint64_t key_hash, Offset after, std::int64_t now_ms);
+  void release_rest_of_chain(std::uint64_t key_hash, std::uint64_t after_epoch, std::int64_t now_ms);
   bool die_if_over(std::uint32_t slot, std::int64_t now_ms);
   void die(std::uint32_t slot, DeathReason reason, std::int64_t now_ms);
   void forget(std::uint32_t slot, std::uint8_t kind, std::int64_t now_ms);   // settled: the item goes

@@ -6,7 +6,6 @@
 
 namespace weir::core {
 namespace {
-constexpr std::uint8_t kVoided = 254;
 Time at(std::int64_t ms) { return Time{Duration{ms}}; }
 }  // namespace
 
@@ -40,21 +39,21 @@ void Cursor::expire_leases(std::int64_t now_ms) {
     else
       over.push_back(slot);
   }
-  // In the order of the log: of a key's chain only the first is charged, those behind it go back with it.
-  std::sort(over.begin(), over.end(), [this](std::uint32_t a, std::uint32_t b) { return items_[a].id < items_[b].id; });
+  // In the order of the hand-over: of a key's chain only the first is charged, those behind it go back with it.
+  std::sort(over.begin(), over.end(), [this](std::uint32_t a, std::uint32_t b) { return items_[a].epoch < items_[b].epoch; });
   for (const std::uint32_t slot : over) {
     Item& item = items_[slot];
     if (item.state != ItemState::kLeased) continue;
     const std::uint64_t hash = item.key_hash;
-    const Offset offset = item.id.offset;
+    const std::uint64_t epoch = item.epoch;
     ++totals_.expired_leases;
     if (item.begun) {
       fail(slot, Outcome::kLeaseExpired, "the lease expired", std::nullopt, now_ms);
     } else {
       release(slot, now_ms);
-      item.last_kind = kVoided;
+      item.last_kind = kNoSettlement;
     }
-    release_rest_of_chain(hash, offset, now_ms);
+    release_rest_of_chain(hash, epoch, now_ms);
     if (hash != 0) {
       queue_key_if_free(hash);
       forget_key_if_idle(hash);
@@ -67,10 +66,10 @@ void Cursor::release_member(MemberId member, bool all, std::int64_t now_ms) {
     Item& item = items_[slot];
     if (item.state != ItemState::kLeased || item.member != member || (item.begun && !all)) continue;
     const std::uint64_t hash = item.key_hash;
-    const Offset offset = item.id.offset;
+    const std::uint64_t epoch = item.epoch;
     release(slot, now_ms);
-    items_[slot].last_kind = kVoided;
-    release_rest_of_chain(hash, offset, now_ms);
+    items_[slot].last_kind = kNoSettlement;
+    release_rest_of_chain(hash, epoch, now_ms);
     if (hash != 0) {
       queue_key_if_free(hash);
       forget_key_if_idle(hash);
@@ -91,7 +90,7 @@ void Cursor::seek(Offset offset, std::int64_t now_ms) {
     if (item.state == ItemState::kFree) continue;
     if (item.state == ItemState::kLeased) {
       end_lease(slot);
-      item.last_kind = kVoided;
+      item.last_kind = kNoSettlement;
       item.last_epoch = item.epoch;
     }
     if (item.id.letter != 0) {
@@ -132,7 +131,7 @@ std::uint64_t Cursor::lose_before(Offset first, std::int64_t now_ms) {
       std::erase(gated_, slot);
       if (hash != 0) remove_returned(slot);
     }
-    forget(slot, kVoided, now_ms);
+    forget(slot, kNoSettlement, now_ms);
     if (hash != 0) {
       queue_key_if_free(hash);
       forget_key_if_idle(hash);

@@ -41,7 +41,8 @@ void Cursor::count_delivery(ItemId id, std::uint64_t epoch, std::uint64_t key_ha
   const std::uint32_t slot = take_out(id, key_hash);
   Item& item = items_[slot];
   ++item.deliveries;
-  item.epoch = epoch;
+  item.epoch = item.last_epoch = epoch;
+  item.last_kind = kNoSettlement;
   if (die_if_over(slot, now_ms)) return;
   record_changed(item);
   give_back(slot, item.due_ms > now_ms ? ItemState::kWaiting : ItemState::kReady);
@@ -52,7 +53,8 @@ void Cursor::crash(ItemId id, std::uint64_t epoch, std::uint64_t key_hash, bool 
   Item& item = items_[slot];
   ++item.deliveries;
   ++item.crashes;
-  item.epoch = epoch;
+  item.epoch = item.last_epoch = epoch;
+  item.last_kind = kNoSettlement;
   note_attempt(item, Outcome::kCrash, alone ? "the process died while the handler ran" : "the process died while this handler ran beside others", now_ms);
   // One alone is guilty of this crash, and so of those before that it was a suspect of.
   if (alone || (named && item.failures + item.crashes >= env_.options->max_attempts)) {

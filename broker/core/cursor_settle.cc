@@ -11,7 +11,6 @@ namespace {
 constexpr std::size_t kErrorMax = 4096;
 constexpr std::size_t kAttemptErrorMax = 256;
 constexpr std::size_t kAttemptsMax = 5;
-constexpr std::uint8_t kVoided = 254;  // ended by a seek or by drop_oldest: no settlement was ever accepted
 
 Time at(std::int64_t ms) { return Time{Duration{ms}}; }
 
@@ -50,7 +49,7 @@ ErrorCode Cursor::settle(const Settlement& settlement, std::int64_t now_ms) {
   if (find(settlement.token, slot) != ErrorCode::ok) return answer_past(settlement.token, settlement.kind, now_ms);
   Item& item = items_[slot];
   const std::uint64_t hash = item.key_hash;
-  const Offset offset = item.id.offset;
+  const std::uint64_t epoch = item.epoch;
   switch (settlement.kind) {
     case Settle::kAck:
       end_lease(slot);
@@ -59,18 +58,18 @@ ErrorCode Cursor::settle(const Settlement& settlement, std::int64_t now_ms) {
       break;
     case Settle::kRetry:
       fail(slot, Outcome::kRetry, settlement.error, settlement.delay, now_ms);
-      release_rest_of_chain(hash, offset, now_ms);
+      release_rest_of_chain(hash, epoch, now_ms);
       break;
     case Settle::kReject:
       ++item.failures;
       note_attempt(item, Outcome::kReject, settlement.error, now_ms);
       end_lease(slot);
       die(slot, DeathReason::kRejected, now_ms);
-      release_rest_of_chain(hash, offset, now_ms);
+      release_rest_of_chain(hash, epoch, now_ms);
       break;
     case Settle::kRelease:
       release(slot, now_ms);
-      release_rest_of_chain(hash, offset, now_ms);
+      release_rest_of_chain(hash, epoch, now_ms);
       break;
     case Settle::kExtend: {
       const std::int64_t lease = settlement.delay ? settlement.delay->count() : item.lease_ms;
@@ -94,16 +93,17 @@ ErrorCode Cursor::answer_past(const Token& token, Settle kind, std::int64_t now_
   };
   if (const auto known = known_.find(id); known != known_.end()) {
     const Item& item = items_[known->second];
-    if (item.last_epoch != token.epoch.value || item.last_kind == kVoided) return ErrorCode::lease_lost;
-    if (item.last_kind > static_cast<std::uint8_t>(Settle::kRelease)) return ErrorCode::lease_lost;  // the lease expired
+    if (item.last_epoch != token.epoch.value || item.last_kind > static_cast<std::uint8_t>(Settle::kRelease)) return ErrorCode::lease_lost;
     return same(item.last_kind, item.last_ms);
   }
   if (const auto recent = recent_.find(id); recent != recent_.end()) {
-    if (recent->second.epoch != token.epoch.value || recent->second.kind == kVoided) return ErrorCode::lease_lost;
+    if (recent->second.epoch != token.epoch.value || recent->second.kind > static_cast<std::uint8_t>(Settle::kRelease)) return ErrorCode::lease_lost;
     return same(recent->second.kind, recent->second.at_ms);
   }
   if (token.redrive != 0) return ErrorCode::already_settled;
-  if (token.offset >= next_ || token.epoch.value < void_before_epoch_ || !settled_.contains(token.offset)) return ErrorCode::lease_lost;
+  if (token.epoch.value < void_before_epoch_ || !settled_.contains(token.offset)) return ErrorCode::lease_lost;
+  // How it was settled is not written down: of what was handed out before the store was opened, only that it is over is known.
+  if (incarnation_of(token.epoch.value) != incarnation_of(*env_.next_epoch)) return ErrorCode::already_settled;
   const std::optional<Time> when = settled_.last_settled(token.offset);
   if (!when) return ErrorCode::already_settled;
   return same(static_cast<std::uint8_t>(Settle::kAck), when->time_since_epoch().count());
@@ -132,7 +132,7 @@ void Cursor::fail(std::uint32_t slot, Outcome outcome, std::string error, std::o
   note_attempt(item, outcome, error, now_ms);
   end_lease(slot);
   item.last_epoch = item.epoch;
-  item.last_kind = outcome == Outcome::kRetry ? static_cast<std::uint8_t>(Settle::kRetry) : 253;
+  item.last_kind = outcome == Outcome::kRetry ? static_cast<std::uint8_t>(Settle::kRetry) : kNoSettlement;
   item.last_ms = now_ms;
   if (die_if_over(slot, now_ms)) return;
   ++totals_.retried;
@@ -161,8 +161,11 @@ void Cursor::die(std::uint32_t slot, DeathReason reason, std::int64_t now_ms) {
   if (item.history) death.history = std::move(*item.history);
   deaths_.push_back(std::move(death));
   ++totals_.dead_lettered;
-  const bool rejected = reason == DeathReason::kRejected;
-  forget(slot, rejected ? static_cast<std::uint8_t>(Settle::kReject) : static_cast<std::uint8_t>(Settle::kRetry), now_ms);
+  // What killed it may be repeated, when it was a settlement.
+  const std::uint8_t killed_by = reason == DeathReason::kRejected  ? static_cast<std::uint8_t>(Settle::kReject)
+                                 : reason == DeathReason::kExpired ? kNoSettlement
+                                                                   : item.last_kind;
+  forget(slot, killed_by, now_ms);
 }
 
 /// The message is settled for this group: nothing is kept of it but that.
@@ -195,7 +198,8 @@ void Cursor::release(std::uint32_t slot, std::int64_t now_ms) {
 }
 
 /// Messages of a key that one fetch took together are worked in order: when one is not acked, those behind it go back (S-13).
-void Cursor::release_rest_of_chain(std::uint64_t key_hash, Offset after, std::int64_t now_ms) {
+/// Epochs rise in the order of the hand-over, which is not that of the offsets where dead letters are given back.
+void Cursor::release_rest_of_chain(std::uint64_t key_hash, std::uint64_t after_epoch, std::int64_t now_ms) {
   if (key_hash == 0) return;
   const auto state = keys_.find(key_hash);
   if (state == keys_.end() || state->second.leased == 0) return;
@@ -205,9 +209,9 @@ void Cursor::release_rest_of_chain(std::uint64_t key_hash, Offset after, std::in
   else
     rest = {state->second.slot};
   for (const std::uint32_t slot : rest) {
-    if (items_[slot].id.offset <= after) continue;
+    if (items_[slot].epoch <= after_epoch) continue;
     release(slot, now_ms);
-    items_[slot].last_kind = kVoided;
+    items_[slot].last_kind = kNoSettlement;
   }
 }
 
@@ -289,10 +293,10 @@ void Cursor::drop(std::uint32_t slot, bool lost, std::int64_t now_ms) {
     if (env_.options->dead_letter_expired) {
       die(slot, DeathReason::kExpired, now_ms);
     } else {
-      forget(slot, kVoided, now_ms);
+      forget(slot, kNoSettlement, now_ms);
     }
   } else {
-    forget(slot, kVoided, now_ms);
+    forget(slot, kNoSettlement, now_ms);
   }
   if (hash != 0) {
     queue_key_if_free(hash);

@@ -14,6 +14,12 @@
 
 namespace weir::core {
 
+/// An epoch is the incarnation of the store and, in its low bits, a count of the hand-overs since it was opened (S-14).
+inline constexpr unsigned kEpochBits = 40;
+constexpr std::uint64_t incarnation_of(std::uint64_t epoch) { return epoch >> kEpochBits; }
+constexpr std::uint64_t first_epoch(std::uint64_t incarnation) { return (incarnation << kEpochBits) + 1; }
+/// Beside the values of Settle: a delivery that ended by an expired lease, a crash, a seek or drop_oldest.
+inline constexpr std::uint8_t kNoSettlement = 255;
 inline constexpr std::uint32_t kNoSlot = std::numeric_limits<std::uint32_t>::max();
 
 /// What a message is, to one group: its place in the log, or (letter > 0) a dead letter that was given back, whose place is where it
@@ -67,7 +73,7 @@ struct Item {
   bool holds_gate = false;
   bool ahead = false;                ///< loaded from a record, and the log before it was not looked at yet
   // The settlement that ended the last delivery, so that the same one again can be answered (S-14).
-  std::uint8_t last_kind = 255;
+  std::uint8_t last_kind = kNoSettlement;
   std::uint64_t last_epoch = 0;
   std::int64_t last_ms = 0;
   std::unique_ptr<History> history;

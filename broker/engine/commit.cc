@@ -249,12 +249,13 @@ void Engine::write_record(store::WriteSet& set, GroupId group, TopicId topic, co
   const core::Item& item = *change.item;
   format::RetryRecord record;
   record.due = Time{Duration{item.due_ms}};
-  record.deliveries = item.deliveries;
+  // What runs now is told by its begun mark, and would be taken for counted here.
+  record.deliveries = item.deliveries - item.begun;
   record.failures = item.failures;
   record.crashes = item.crashes;
   record.crash_failures = item.crash_failures;
   record.redrives = item.redrives;
-  record.last_epoch = item.epoch;
+  record.last_epoch = item.last_epoch;
   record.letter = item.id.letter;
   record.key_hash = item.key_hash;
   if (item.history) {

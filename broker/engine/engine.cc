@@ -51,7 +51,7 @@ Result<std::unique_ptr<Broker>> Engine::open(const std::string& location, OpenOp
   const bool disk = location != "memory:";
   std::unique_ptr<Engine> engine(new Engine(location, std::move(options), std::move(hooks)));
   engine->hash_seed_ = engine->options_.seed;
-  engine->next_epoch_ = (std::uint64_t{1} << 40) + 1;
+  engine->next_epoch_ = core::first_epoch(1);
   if (disk) {
     if (Status recovered = engine->recover(); !recovered.ok()) {
       engine->log(LogLevel::kError, "open failed: " + recovered.to_string());

@@ -14,8 +14,7 @@
 namespace weir::engine {
 namespace {
 
-constexpr std::uint64_t kEpochsPerIncarnation = std::uint64_t{1} << 40;
-constexpr std::uint64_t kIncarnationMax = (std::uint64_t{1} << 24) - 1;
+constexpr std::uint64_t kIncarnationMax = (std::uint64_t{1} << (64 - core::kEpochBits)) - 1;
 
 std::string machine_boot_id() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
@@ -97,7 +96,7 @@ Status Engine::recover() {
   if (Status s = load_dedup_and_sessions(); !s.ok()) return s;
 
   incarnation_ = record.incarnation + 1;
-  next_epoch_ = incarnation_ * kEpochsPerIncarnation + 1;
+  next_epoch_ = core::first_epoch(incarnation_);
   After after;
   Commit commit;
   charge_crash(record.incarnation);
@@ -278,7 +277,7 @@ void Engine::load_record(CursorState& state, Offset offset, std::uint64_t letter
   if (letter == 0 && state.cursor->settled().contains(offset)) return;
   core::Item item;
   item.id = {offset, letter};
-  item.epoch = record.last_epoch;
+  item.epoch = item.last_epoch = record.last_epoch;
   item.key_hash = record.key_hash;
   item.due_ms = record.due.time_since_epoch().count();
   item.deliveries = record.deliveries;

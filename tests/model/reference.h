@@ -32,6 +32,8 @@ class Mismatch : public std::runtime_error {
     }                                                                                     \
   } while (false)
 
+inline std::int64_t ms(Time time) { return time.time_since_epoch().count(); }
+
 struct RefMessage {
   std::string payload, key, id;
   Headers headers;

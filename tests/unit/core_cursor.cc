@@ -210,6 +210,51 @@ TEST_CASE("cursor: a redriven letter goes ahead of its key's undelivered message
   CHECK(offsets(s.fetch()) == Offsets{1, 2});
 }
 
+TEST_CASE("cursor: a chain goes back in the order of its hand-over, also behind a redriven letter of a later offset", "[core][S-13][S-26]") {
+  CursorStory s;
+  for (int i = 0; i < 3; ++i) s.publish("a");
+  const auto first = s.fetch();
+  REQUIRE(s.ack(first[0]) == ErrorCode::ok);
+  REQUIRE(s.ack(first[1]) == ErrorCode::ok);
+  REQUIRE(s.settle(Settlement::reject(first[2].token, "bad")) == ErrorCode::ok);
+  s.cursor.seek(Offset{0}, s.now);
+  s.cursor.redrive({Offset{2}, 1}, s.log[2].key_hash, 1, Time{});
+  const auto chain = s.fetch();
+  REQUIRE(offsets(chain) == Offsets{2, 0, 1, 2});
+  SECTION("a retry of the first") { REQUIRE(s.retry(chain[0]) == ErrorCode::ok); }
+  SECTION("the lease of all is over") {
+    s.later(s.options.lease);
+    s.cursor.tick(s.now);
+    CHECK(s.cursor.item(chain[0].slot).failures == 1);
+    CHECK(s.cursor.item(chain[1].slot).failures == 0);
+  }
+  for (std::size_t i = 1; i < chain.size(); ++i) CHECK(s.ack(chain[i]) == ErrorCode::lease_lost);
+}
+
+TEST_CASE("cursor: a message that died of an expired lease was not settled by anybody", "[core][S-14][S-17]") {
+  GroupOptions options;
+  options.max_attempts = 1;
+  CursorStory s(options);
+  s.publish();
+  const auto taken = s.fetch();
+  s.later(options.lease);
+  s.cursor.tick(s.now);
+  REQUIRE(s.cursor.take_deaths().size() == 1);
+  CHECK(s.retry(taken[0]) == ErrorCode::lease_lost);
+  CHECK(s.ack(taken[0]) == ErrorCode::lease_lost);
+}
+
+TEST_CASE("cursor: an ack of an earlier opening is not taken for one of this", "[core][S-14]") {
+  CursorStory s;
+  s.next_epoch = first_epoch(1);
+  for (int i = 0; i < 2; ++i) s.publish();
+  const auto taken = s.fetch();
+  REQUIRE(s.ack(taken[0]) == ErrorCode::ok);
+  REQUIRE(s.ack(taken[0]) == ErrorCode::ok);
+  s.next_epoch = first_epoch(2);
+  CHECK(s.ack(taken[0]) == ErrorCode::already_settled);
+}
+
 TEST_CASE("cursor: a stuck key with a long backlog is spilled, and comes back in order", "[core][S-13]") {
   CursorStory s;
   constexpr std::uint64_t kBehind = 50'000;
