@@ -29,6 +29,8 @@ Result<ListTopicsResult> Broker::list_topics(ListTopicsRequest request, CallCont
   return call(*this, &Broker::async_list_topics, std::move(request), std::move(context));
 }
 
+Status Broker::begin_after(const Token&, const Token& next) { return begin(next); }
+
 Result<Published> Broker::publish(std::string_view topic, Message message, std::optional<Durability> durability, CallContext context) {
   PublishRequest request;
   request.topic = topic;

@@ -69,6 +69,7 @@ struct Subscription::Impl : std::enable_shared_from_this<Subscription::Impl> {
     std::shared_ptr<api::Batch> batch;       // its own: where it claims from
     std::uint32_t tick = 0;                  // its own: as last seen
     bool disowned = false;                   // its own
+    std::optional<Token> ended;              // its own: its last delivery, whose settlement may not have been sent
     std::atomic<std::uint64_t> handled{0};   // written by it
     std::thread thread;                      // guarded by join_mutex_
     bool exited = false;                     // guarded by mutex_

@@ -159,7 +159,8 @@ void Subscription::Impl::work_chain(Worker& worker, std::uint32_t head) {
 
 // True when the message is acked.
 bool Subscription::Impl::handle(Worker& worker, Delivered delivered) {
-  const Status begun = broker_.begin(delivered.token);
+  const Status begun = worker.ended ? broker_.begin_after(*worker.ended, delivered.token) : broker_.begin(delivered.token);
+  worker.ended.reset();
   if (!begun.ok()) {
     if (!(begun == ErrorCode::lease_lost)) settler_->add(worker.index, Settlement::release(delivered.token));
     return false;
@@ -167,10 +168,14 @@ bool Subscription::Impl::handle(Worker& worker, Delivered delivered) {
   if (settler_->unsent(worker.index) > 0) arm_keeper();
   settler_->enter_handler(worker.index);
   worker.handled.store(worker.handled.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  const Token token = delivered.token;
   Delivery delivery(broker_, std::move(delivered));
   Settlement settlement = run_handler(delivery);
   const bool acked = settlement.kind == Settle::kAck && !delivery.detached();
-  if (settler_->leave_handler(worker.index, delivery.detached() ? nullptr : &settlement)) return acked;
+  if (settler_->leave_handler(worker.index, delivery.detached() ? nullptr : &settlement)) {
+    if (!delivery.detached()) worker.ended = token;
+    return acked;
+  }
   worker.disowned = true;
   if (!delivery.detached()) settler_->settle_late(std::move(settlement));
   return false;

@@ -15,7 +15,7 @@ bool Cursor::was_running(ItemId id, std::uint64_t epoch) const {
 
 std::uint32_t Cursor::crashes_of(ItemId id) const {
   const auto known = known_.find(id);
-  return known == known_.end() ? 0 : items_[known->second].crashes;
+  return known == known_.end() ? 0 : items_[known->second].crashes + items_[known->second].crash_failures;
 }
 
 /// The item of a message that was running, taken out of wherever it stood.

@@ -63,6 +63,7 @@ class Engine final : public Broker {
   void async_leave(MemberId, CallContext, Callback<Done>) override;
   void async_fetch(FetchRequest, CallContext, Callback<FetchResult>) override;
   Status begin(const Token&) override;
+  Status begin_after(const Token& ended, const Token& next) override;
   void async_settle(SettleRequest, CallContext, Callback<SettleResult>) override;
   void async_settle_message(SettleMessageRequest, CallContext, Callback<Done>) override;
   void async_browse(BrowseRequest, CallContext, Callback<BrowseResult>) override;
@@ -222,6 +223,7 @@ class Engine final : public Broker {
   void answer_waiters(GroupState& group, After& after);
 
   // settle.cc
+  Status begin_locked(const Token& token);
   Status settle_one(const Settlement& settlement, std::int64_t now, bool& durable, After& after);
 
   // dead_letters.cc

@@ -6,7 +6,22 @@ namespace weir::engine {
 
 Status Engine::begin(const Token& token) {
   if (Status usable = check_usable(); !usable.ok()) return usable;
-  Lock lock(core_);
+  const Lock lock(core_);
+  return begin_locked(token);
+}
+
+Status Engine::begin_after(const Token& ended, const Token& next) {
+  if (Status usable = check_usable(); !usable.ok()) return usable;
+  const Lock lock(core_);
+  std::uint32_t slot = 0;
+  if (const CursorPtr state = find_cursor(ended); marks_ && state && state->cursor->find(ended, slot) == ErrorCode::ok) {
+    const std::uint32_t mark = state->cursor->item(slot).mark;
+    if (mark != core::kNoSlot) marks_->finished(mark);
+  }
+  return begin_locked(next);
+}
+
+Status Engine::begin_locked(const Token& token) {
   const CursorPtr state = find_cursor(token);
   std::uint32_t slot = 0;
   if (!state || state->cursor->find(token, slot) != ErrorCode::ok) return {ErrorCode::lease_lost, "the delivery is void: it expired, was sought over, or its key was given back"};

@@ -82,6 +82,9 @@ class Broker {
   /// The handler of this delivery starts now; returns once that would survive the death of this process (S-17). Does not block.
   /// lease_lost: somebody else has the message; do not work on it.
   virtual Status begin(const Token&) = 0;
+  /// As begin(next), by a thread that has ended the handler of `ended` and has not settled it yet: a death of this process from now on is not
+  /// charged to that one.
+  virtual Status begin_after(const Token& ended, const Token& next);
   virtual void async_settle(SettleRequest, CallContext, Callback<SettleResult>) = 0;
   virtual void async_settle_message(SettleMessageRequest, CallContext, Callback<Done>) = 0;
   virtual void async_browse(BrowseRequest, CallContext, Callback<BrowseResult>) = 0;

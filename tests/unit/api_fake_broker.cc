@@ -238,6 +238,19 @@ Status FakeBroker::begin(const Token& token) {
   return lost_.contains(token.offset.value) ? Status(ErrorCode::lease_lost, "lost") : ok();
 }
 
+Status FakeBroker::begin_after(const Token& ended, const Token& next) {
+  if (keep_settlements) {
+    const std::lock_guard lock(mutex_);
+    begun_after_.emplace_back(ended.offset, next.offset);
+  }
+  return begin(next);
+}
+
+std::vector<std::pair<Offset, Offset>> FakeBroker::begun_after() const {
+  const std::lock_guard lock(mutex_);
+  return begun_after_;
+}
+
 void FakeBroker::async_settle(SettleRequest request, CallContext context, Callback<SettleResult> done) {
   ++settles_requests;
   if (!context.caller_waits && settles_busy.load() > 0) {

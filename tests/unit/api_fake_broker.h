@@ -108,6 +108,7 @@ class FakeBroker : public UnsupportedBroker {
   void lose(Offset offset);               ///< begin answers lease_lost for it
   void fail_fetches(Status status);       ///< with OK they work again
   std::vector<Settlement> settlements() const;
+  std::vector<std::pair<Offset, Offset>> begun_after() const;   ///< (ended, next)
   std::size_t acked() const { return acked_.load(); }
   std::size_t members() const;
   std::size_t queued() const;
@@ -123,6 +124,7 @@ class FakeBroker : public UnsupportedBroker {
   void async_leave(MemberId, CallContext, Callback<Done>) override;
   void async_fetch(FetchRequest, CallContext, Callback<FetchResult>) override;
   Status begin(const Token&) override;
+  Status begin_after(const Token& ended, const Token& next) override;
   void async_settle(SettleRequest, CallContext, Callback<SettleResult>) override;
   void async_close(CallContext, Callback<Done>) override;
 
@@ -156,6 +158,7 @@ class FakeBroker : public UnsupportedBroker {
   std::set<std::uint64_t> lost_;
   std::atomic<bool> any_lost_{false};
   std::vector<Settlement> settlements_;
+  std::vector<std::pair<Offset, Offset>> begun_after_;
   std::atomic<std::size_t> acked_{0};
   std::set<std::uint64_t> members_;
   JoinRequest last_join_;

@@ -53,6 +53,21 @@ TEST_CASE("returning is ack, throwing is retry, Reject and RetryAfter say more",
   CHECK(settlements_of(broker, 5).at(0).delay == Duration{7s});
 }
 
+TEST_CASE("the broker is told which handler has ended before the next one begins, unless the program settles it by itself", "[api][S-17]") {
+  FakeBroker broker;
+  std::atomic<int> runs{0};
+  broker.fill(4);
+  auto subscription = broker.subscribe("t", {.group = "g", .threads = 1}, [&](Delivery& d) {
+    if (d.offset().value == 2) static_cast<void>(d.detach());   // it is the program's now, and may go on
+    ++runs;
+  });
+  REQUIRE(subscription.ok());
+  CHECK(eventually([&] { return runs == 4; }));
+  subscription->stop();
+  using Pairs = std::vector<std::pair<Offset, Offset>>;
+  CHECK(broker.begun_after() == Pairs{{Offset{0}, Offset{1}}, {Offset{1}, Offset{2}}});
+}
+
 TEST_CASE("a released message comes again, uncounted", "[api][S-16]") {
   FakeBroker broker;
   std::atomic<int> runs{0};
