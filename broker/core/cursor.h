@@ -135,6 +135,8 @@ class Cursor {
   ErrorCode settle(const Settlement& settlement, std::int64_t now_ms);
   /// A leased message turned out to be past its ttl, or its body is gone by retention (`lost`): it is not delivered.
   void drop(std::uint32_t slot, bool lost, std::int64_t now_ms);
+  /// A lease that nobody was told of ends as if it had not been. Of a key's, the last first.
+  void take_back(std::uint32_t slot);
   /// Gives back what a member holds and has not begun (`all`: begun ones too), uncounted.
   void release_member(MemberId member, bool all, std::int64_t now_ms);
   void release_all(std::int64_t now_ms);

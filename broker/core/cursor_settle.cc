@@ -197,6 +197,18 @@ void Cursor::release(std::uint32_t slot, std::int64_t now_ms) {
   give_back(slot, ItemState::kReady);
 }
 
+void Cursor::take_back(std::uint32_t slot) {
+  Item& item = items_[slot];
+  const std::uint64_t hash = item.key_hash;
+  if (item.begun) {
+    --item.deliveries;
+    --totals_.delivered;
+  }
+  end_lease(slot);
+  give_back(slot, ItemState::kReady);
+  if (hash != 0) queue_key_if_free(hash);
+}
+
 /// Messages of a key that one fetch took together are worked in order: when one is not acked, those behind it go back (S-13).
 /// Epochs rise in the order of the hand-over, which is not that of the offsets where dead letters are given back.
 void Cursor::release_rest_of_chain(std::uint64_t key_hash, std::uint64_t after_epoch, std::int64_t now_ms) {

@@ -246,31 +246,22 @@ Status Engine::deliver(std::vector<Grant> grants, std::uint64_t bytes_max, Fetch
     Lock lock(core_);
     const auto leased = [](const Grant& grant) {
       const core::Item& item = grant.cursor->cursor->item(grant.slot);
-      return !grant.cursor->deleted && item.state == core::ItemState::kLeased && item.epoch == grant.delivered.token.epoch.value;
+      return !grant.cursor->deleted && item.state == core::ItemState::kLeased && item.epoch == grant.delivered.token.epoch.value;   // a token stays when its delivery is moved away
     };
     for (const auto& [grant, lost] : dropped) {
       if (!leased(*grant)) continue;
       grant->cursor->cursor->drop(grant->slot, lost, now);
       changed(*grant->cursor, after);
     }
-    // The last first: giving back one of a key gives back those behind it, too.
-    for (auto grant = surplus.rbegin(); grant != surplus.rend(); ++grant) {
-      if (!leased(**grant)) continue;
-      (void)(*grant)->cursor->cursor->settle(Settlement::release((*grant)->delivered.token), now);
-      changed(*(*grant)->cursor, after);
-    }
-    if (!status.ok()) {
-      // Nothing of this fetch is handed over; what it had goes back uncounted.
-      for (const Delivered& delivered : out.deliveries)
-        if (const CursorPtr state = find_cursor(delivered.token)) {
-          (void)state->cursor->settle(Settlement::release(delivered.token), now);
-          changed(*state, after);
-        }
-      for (const Grant& grant : grants)
-        if (leased(grant) && !grant.cursor->deleted) {
-          (void)grant.cursor->cursor->settle(Settlement::release(grant.delivered.token), now);
-          changed(*grant.cursor, after);
-        }
+    const auto take_back = [&](const Grant& grant) {
+      if (!leased(grant)) return;
+      grant.cursor->cursor->take_back(grant.slot);
+      changed(*grant.cursor, after);
+    };
+    if (status.ok()) {
+      for (auto grant = surplus.rbegin(); grant != surplus.rend(); ++grant) take_back(**grant);
+    } else {
+      for (auto grant = grants.rbegin(); grant != grants.rend(); ++grant) take_back(*grant);   // nothing of this fetch is handed over
       out.deliveries.clear();
     }
   }

@@ -244,6 +244,26 @@ TEST_CASE("cursor: a message that died of an expired lease was not settled by an
   CHECK(s.ack(taken[0]) == ErrorCode::lease_lost);
 }
 
+TEST_CASE("cursor: a lease that nobody was told of leaves no trace", "[core][S-14][S-17][S-20]") {
+  CursorStory s;
+  for (int i = 0; i < 2; ++i) s.publish("a");
+  const auto first = s.fetch(1);
+  REQUIRE(s.retry(first[0], Duration{0}) == ErrorCode::ok);
+  const CursorTotals before = s.cursor.totals();
+  const auto again = s.fetch();
+  REQUIRE(offsets(again) == Offsets{0, 1});
+  for (auto t = again.rbegin(); t != again.rend(); ++t) s.cursor.take_back(t->slot);
+  s.cursor.check_invariants();
+  CHECK(s.cursor.totals().delivered == before.delivered);
+  CHECK(s.cursor.totals().released == before.released);
+  CHECK(s.retry(first[0], Duration{0}) == ErrorCode::ok);   // still the newest that was given out
+  CHECK(s.ack(again[0]) == ErrorCode::lease_lost);
+  const auto last = s.fetch();
+  REQUIRE(offsets(last) == Offsets{0, 1});
+  CHECK(s.cursor.item(last[0].slot).deliveries == 2);
+  CHECK(s.cursor.item(last[1].slot).deliveries == 1);
+}
+
 TEST_CASE("cursor: an ack of an earlier opening is not taken for one of this", "[core][S-14]") {
   CursorStory s;
   s.next_epoch = first_epoch(1);
