@@ -408,7 +408,7 @@ void Engine::make_visible(TopicState& topic, After& after) {
 
 /// Recent batches stay in memory while somebody may want them.
 void Engine::keep_in_tail(TopicState& topic, const Build& build) {
-  if (topic.cursors.empty()) return;
+  if (topic.cursors.empty()) return topic.tail.clear();   // no gap, should a group come back later
   auto batch = format::RecordBatch::parse(build.encoded, "a batch just written");
   WEIR_CHECK(batch.ok(), batch.status());
   // Only what follows without a gap: what was published before there was a group is not in the tail.

@@ -35,7 +35,6 @@ ChunkPtr Engine::chunk_in_memory(const TopicState& topic, Offset offset) const {
     if (topic.tail.back()->holds(offset)) return topic.tail.back();
     const auto after = std::upper_bound(topic.tail.begin(), topic.tail.end(), offset, [](Offset o, const ChunkPtr& chunk) { return o < chunk->first(); });
     if (after != topic.tail.begin() && (*std::prev(after))->holds(offset)) return *std::prev(after);
-    return nullptr;
   }
   const auto after = topic.read.upper_bound(offset.value);
   if (after != topic.read.begin() && std::prev(after)->second->holds(offset)) return std::prev(after)->second;

@@ -95,7 +95,11 @@ void Engine::changed(CursorState& state, After& after) {
   } else if (!state.dirty_listed && cursor.dirty()) {
     mark_dirty(state, after);
   }
-  if (cursor.has_returned() || (cursor.next() < state.topic->visible && cursor.may_look())) activate(state, after);
+  GroupState& group = *state.group;
+  if (cursor.has_returned() || (cursor.next() < state.topic->visible && cursor.may_look()))
+    activate(state, after);
+  else if (!group.waiters.empty() && !group.active.empty() && !group.paused && group.flight.leased < group.options.in_flight_max)
+    wake_one(group, after);   // the room that this topic's messages gave back is what those of another waited for
   reschedule(state);
   if (!gate_.waiting.empty() && gate_.holder == nullptr) open_gate(after);
   if (!drains_.empty()) check_drains(after);

@@ -283,5 +283,39 @@ CONTRACT_TEST("many threads work one group off, each message once", "[S-12][S-20
   CHECK(f.stats("orders", "billing").depth == 0);
 }
 
+CONTRACT_TEST_EVERY_TOPIC("a group that comes when others have gone is given what was published without any group", "[S-12]") {
+  f.topic("orders");
+  f.group("orders", "first");
+  f.publish_texts("orders", {"1"});
+  expect_ok(f->delete_group("orders", "first"));
+  f.publish_texts("orders", {"2", "3"});
+  f.group("orders", "second");
+  CHECK(texts(f.fetch_all("orders", "second", 3)) == Texts{"1", "2", "3"});
+}
+
+CONTRACT_TEST_EVERY_TOPIC("room that one topic of a pattern gives back is used by another", "[S-2][S-20]") {
+  f.topic("orders.new");
+  f.topic("orders.paid");
+  GroupOptions options;
+  options.in_flight_max = 1;
+  f.group("orders.*", "billing", options);
+  f.publish_texts("orders.new", {"1"});
+  const Delivered first = f.one("orders.*", "billing");
+  f.publish_texts("orders.paid", {"2"});
+  std::future<Result<FetchResult>> waiting = std::async(std::launch::async, [&] {
+    FetchRequest request;
+    request.source = "orders.*";
+    request.group = "billing";
+    request.wait = kPatience;
+    return f->fetch(std::move(request));
+  });
+  std::this_thread::sleep_for(50ms);   // mostly it waits by then; else the test shows less, and is true all the same
+  f.ack(first);
+  const Result<FetchResult> second = waiting.get();
+  REQUIRE(second.ok());
+  REQUIRE(second->deliveries.size() == 1);
+  CHECK(text(second->deliveries[0]) == "2");
+}
+
 }  // namespace
 }  // namespace weir::test
