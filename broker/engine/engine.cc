@@ -251,7 +251,7 @@ void Engine::async_status(CallContext context, Callback<BrokerStatus> done) {
     out.tail_bytes = tail_bytes_;
     out.ephemeral_bytes = ephemeral_bytes_;
     out.dedup_ids = dedup_.size();
-    out.sessions = sessions_.size();
+    out.sessions = sessions_.size() + ephemeral_sessions_.size();
     out.recovered_crash_charges = crash_charges_;
   }
   {

@@ -279,6 +279,7 @@ class Engine final : public Broker {
   base::Prng random_{0};
   core::Dedup dedup_;
   core::Sessions sessions_;
+  core::Sessions ephemeral_sessions_;   // a session is of durable or of ephemeral topics: the latter's are gone when the process ends
   std::vector<CursorPtr> dirty_;
   std::vector<TopicPtr> dirty_letters_;
   std::set<std::pair<std::int64_t, CursorState*>> timers_;

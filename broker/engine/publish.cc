@@ -249,7 +249,7 @@ Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, 
   const Time now = options_.clock->now();
   const std::size_t count = request.messages.size() + request.batch.size();
   if (request.session) {
-    core::Sessions::Answer answer = sessions_.check(request.session->session, request.session->sequence, count, now);
+    core::Sessions::Answer answer = ephemeral_sessions_.check(request.session->session, request.session->sequence, count, now);
     if (!answer.status().ok()) return answer.status();
     if (answer.verdict == core::Sessions::Verdict::kDuplicate) {
       for (const std::optional<Offset>& offset : answer.offsets) result.messages.push_back({offset.value_or(kNoOffset), true});
@@ -272,7 +272,7 @@ Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, 
   if (request.session) {
     std::vector<Offset> offsets;
     for (const Published& published : result.messages) offsets.push_back(published.offset);
-    (void)sessions_.record(request.session->session, request.session->sequence, offsets, now);
+    (void)ephemeral_sessions_.record(request.session->session, request.session->sequence, offsets, now);
   }
   return {};
 }

@@ -87,15 +87,15 @@ void Engine::housekeep() {
   check_disk_space(true);
   const Time now = options_.clock->now();
   std::vector<core::Dedup::Expired> expired;
-  std::vector<std::string> sessions;
   std::vector<GroupRef> idle;
-  bool retain_now = false;
+  bool retain_now = false, has_sessions = false;
   {
     Lock lock(core_);
     Duration window{0};
     for (const auto& [id, topic] : topics_by_id_) window = std::max(window, topic->options.dedup_window);
     expired = dedup_.expire(now, window, 10'000);
-    sessions = sessions_.expire(now);
+    has_sessions = sessions_.size() > 0;
+    (void)ephemeral_sessions_.expire(now);
     for (const auto& [name, group] : groups_) {
       if (!group->waiters.empty()) group->last_used_ms = now_ms();
       if (group->options.expire_idle && group->members.empty() && group->flight.leased == 0 && now_ms() - group->last_used_ms >= group->options.expire_idle->count())
@@ -107,11 +107,12 @@ void Engine::housekeep() {
     }
     retain_now = !std::exchange(retaining_, true);
   }
-  if (store_ && (!expired.empty() || !sessions.empty())) {
+  if (store_ && (!expired.empty() || has_sessions)) {
     auto op = std::make_unique<Op>();
-    op->decide = [expired = std::move(expired), sessions = std::move(sessions)](store::WriteSet& set, After&) -> Status {
+    op->decide = [this, now, expired = std::move(expired)](store::WriteSet& set, After&) -> Status {
       for (const auto& record : expired) set.erase(format::dedup_key(record.commit, record.sub));
-      for (const std::string& name : sessions) set.erase(format::session_key(name));
+      // Forgotten here and not before, so that a session that comes back is written behind its end.
+      for (const std::string& name : sessions_.expire(now)) set.erase(format::session_key(name));
       return {};
     };
     op->done = [](Status) {};   // what was not erased is expired again after the next open

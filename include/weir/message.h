@@ -195,6 +195,7 @@ struct TopicMessage {
 
 /// A producer session (S-6): publishes carry the session's name and rising sequence numbers, so that a retry after
 /// `outcome_unknown` stores nothing twice, and what one producer sends is committed in that order or not at all.
+/// A session is of durable or of ephemeral topics: under one name those are two sessions.
 struct SessionPosition {
   std::string session{};         ///< chosen by the producer, ≤ 128 bytes, unique to it
   std::uint64_t sequence = 0;  ///< of the first message of the request, from 1; its others count on from there

@@ -126,5 +126,17 @@ CONTRACT_TEST("a producer numbers its messages by itself", "[S-6]") {
   CHECK(back.publish(one).value().messages.at(0).duplicate);
 }
 
+CONTRACT_TEST("a session on ephemeral topics leaves no gap in the one of the same name that is on disk", "[S-4][S-6]") {
+  f.topic("orders");
+  f.topic("bus", {.ephemeral = true});
+  expect_ok(f->publish(in_session("s", 1, {"1"})));
+  expect_ok(f->publish(in_session("s", 1, {"a", "b"}, "bus")));
+  expect_ok(f->publish(in_session("s", 2, {"2"})));
+  f.reopen();
+  expect_ok(f->publish(in_session("s", 3, {"3"})));
+  f.topic("bus", {.ephemeral = true});
+  expect_ok(f->publish(in_session("s", 1, {"a"}, "bus")));
+}
+
 }  // namespace
 }  // namespace weir::test

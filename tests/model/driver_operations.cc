@@ -295,6 +295,12 @@ void Driver::redrive() {
   if (dice_.percent(60))
     for (std::uint64_t letter = 0; letter < progress.letters.size(); ++letter)
       if (dice_.percent(50)) request.letters.push_back(Offset{letter});
+  // A message that has expired may join the letters between listing them and giving all of them back, so then those listed are asked for.
+  bool may_join = false;
+  for (const auto& [key, item] : progress.items) may_join |= group->options.dead_letter_expired && !item.settled() && (item.expired(reference_.now) || item.optional);
+  if (may_join && request.letters.empty())
+    for (std::uint64_t letter = 0; letter < progress.letters.size(); ++letter) request.letters.push_back(Offset{letter});
+  if (may_join && request.letters.empty()) return;
   note("redrive " + topic + "/" + group->name + " " + (request.letters.empty() ? "all" : std::to_string(request.letters.size())));
   const auto answer = broker_->redrive(request);
   if (progress.letters.empty() && !answer.ok()) return;   // whether the queue is there before its first letter is left open
@@ -310,7 +316,6 @@ void Driver::redrive() {
     reference_.redrive(*group, topic, letter);
     ++redriven;
   }
-  // Messages that expired just now may have joined the letters between listing and redriving them all.
   MODEL_EXPECT(answer->redriven == redriven, "redriven " << answer->redriven << " instead of " << redriven);
   MODEL_EXPECT(answer->needs_force == needs_force, "needs_force " << answer->needs_force << " instead of " << needs_force);
 }
