@@ -86,7 +86,6 @@ struct Subscription::Impl : std::enable_shared_from_this<Subscription::Impl> {
   bool fetch(Worker& worker, Duration wait);
   void fetch_failed(const Status& status);
   void pause_fetching(std::chrono::microseconds time);
-  void send(Worker& worker);
 
   // subscription_end.cc: what the keeper does
   void keep();

@@ -14,8 +14,6 @@ using api::Batch;
 
 // A fetch ends by itself after this, so that it is renewed when something was missed; nothing depends on it.
 constexpr Duration kLongWait = 10s;
-// So few settlements are settled by the worker itself before it waits: quicker than waking the broker's threads for them.
-constexpr std::size_t kSettleMyself = 8;
 constexpr std::chrono::milliseconds kPauseFirst = 10ms, kPauseMax = 1s;
 // How long handlers may go on when the subscription ends by itself.
 constexpr Duration kGraceOfEnd = 10s;
@@ -48,7 +46,7 @@ std::uint32_t Subscription::Impl::next(Worker& worker) {
       wake_one(std::move(lock));
     } else if (settler_->unsent(worker.index) > 0) {
       lock.unlock();
-      send(worker);
+      settler_->send_and_wait(worker.index);   // without more work they go out before the worker waits
     } else if (!fetching_) {
       fetching_ = true;
       lock.unlock();
@@ -72,14 +70,6 @@ void Subscription::Impl::wake_one(std::unique_lock<std::mutex> lock) {
   waking_ = true;
   lock.unlock();
   work_.notify_one();
-}
-
-// Without more work the settlements go out before the worker waits; a few are settled on this very thread.
-void Subscription::Impl::send(Worker& worker) {
-  if (settler_->unsent(worker.index) <= kSettleMyself)
-    settler_->send_and_wait(worker.index);
-  else
-    settler_->send(worker.index);
 }
 
 bool Subscription::Impl::take_fetching() {
@@ -149,10 +139,14 @@ void Subscription::Impl::work_chain(Worker& worker, std::uint32_t head) {
       in_order = handle(worker, std::move(batch.item(i)));
     else
       settler_->add(worker.index, Settlement::release(batch.item(i).token));
-    // A tick has passed, so the handlers are slow enough that a request for each is nothing beside them.
+    // A full lane is settled on this very thread: the broker does that work on the callers' threads, and waking others costs more.
+    // When a tick has passed the handlers are so slow that a request for each is nothing beside them, and nobody waits for it.
     const std::uint32_t tick = tick_.load(std::memory_order_relaxed);
     const std::size_t unsent = settler_->unsent(worker.index);
-    if (!worker.disowned && unsent > 0 && (unsent >= api::Settler::kFull || tick != worker.tick)) settler_->send(worker.index);
+    if (!worker.disowned && unsent >= api::Settler::kFull)
+      settler_->send_and_wait(worker.index);
+    else if (!worker.disowned && unsent > 0 && tick != worker.tick)
+      settler_->send(worker.index);
     worker.tick = tick;
   }
 }

@@ -24,6 +24,7 @@
 
 #include "broker/api/cancellation.h"
 #include "broker/base/prng.h"
+#include "broker/base/spinning_lock.h"
 #include "broker/core/dedup.h"
 #include "broker/core/sessions.h"
 #include "broker/engine/commit.h"
@@ -87,7 +88,7 @@ class Engine final : public Broker {
   void async_close(CallContext, Callback<Done>) override;
 
  private:
-  using Lock = std::unique_lock<std::mutex>;
+  using Lock = base::SpinningLock;
 
   // One message on its way out of a fetch.
   struct Grant {
@@ -133,6 +134,7 @@ class Engine final : public Broker {
   Status topic_missing(std::string_view name) const;
   GroupPtr find_group(std::string_view source, std::string_view name) const;
   CursorPtr find_cursor(const Token& token) const;
+  CursorState* cursor_of(const Token& token) const;   // while the lock is held
   CursorPtr find_cursor(std::string_view topic, std::string_view group) const;
   std::string member_name(MemberId member) const;
   void wake_one(GroupState& group, After& after);
@@ -216,6 +218,7 @@ class Engine final : public Broker {
   void start(CursorState& state, std::uint32_t slot);
   Status deliver(std::vector<Grant> grants, std::uint64_t bytes_max, FetchResult& out);
   bool fetch_step(const FetchRequest& request, Lock& lock, Result<FetchResult>& out, After& after);
+  void wait_for_wake(FetchWaiter& waiter, Lock& lock);
   void fetch_blocking(FetchRequest request, CallContext context, FetchWaiterPtr waiter, Callback<FetchResult> done);
   void fetch_async(FetchWaiterPtr waiter);
   void leave_queue(const GroupPtr& group, const FetchWaiterPtr& waiter, After& after);
@@ -273,6 +276,8 @@ class Engine final : public Broker {
   absl::flat_hash_map<std::uint64_t, MemberState> members_;
   std::uint64_t next_id_ = 1;
   std::uint64_t next_member_ = 1;
+  bool waits_are_short_ = false;
+  std::vector<ChunkPtr> garbage_;   // of ephemeral topics, until the next publish
   std::uint64_t next_fetch_ = 1;
   std::uint64_t next_epoch_ = 1;
   core::SuspectGate gate_;

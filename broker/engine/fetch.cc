@@ -5,6 +5,8 @@ namespace weir::engine {
 namespace {
 
 constexpr int kLooksMax = 4096;                          // messages looked at before the lock is given up for a moment
+constexpr int kSpinLooks = 1000;                         // some tens of microseconds
+constexpr std::chrono::microseconds kShortWait{50};
 constexpr std::size_t kReadAheadBytes = 512u << 10;
 constexpr int kReadAheadBatches = 16;
 
@@ -31,8 +33,10 @@ Result<GroupPtr> Engine::group_of_fetch(const FetchRequest& request) {
 /// The chunk that holds `offset`, when it is in memory.
 ChunkPtr Engine::chunk_in_memory(const TopicState& topic, Offset offset) const {
   if (!topic.tail.empty() && offset >= topic.tail.front()->first()) {
-    // The last one first: groups that keep up read there.
+    // The last one first: groups that keep up read there. Messages that were published one by one stand where their offset says.
     if (topic.tail.back()->holds(offset)) return topic.tail.back();
+    const std::uint64_t place = offset - topic.tail.front()->first();
+    if (place < topic.tail.size() && topic.tail[place]->holds(offset)) return topic.tail[place];
     const auto after = std::upper_bound(topic.tail.begin(), topic.tail.end(), offset, [](Offset o, const ChunkPtr& chunk) { return o < chunk->first(); });
     if (after != topic.tail.begin() && (*std::prev(after))->holds(offset)) return *std::prev(after);
   }
@@ -344,6 +348,19 @@ void Engine::leave_queue(const GroupPtr& group, const FetchWaiterPtr& waiter, Af
   if (waiter->woken && !group->active.empty()) wake_one(*group, after);
 }
 
+/// Sleeps until the waiter is woken, cancelled or late. Messages that come one on the heels of the other find it awake: to sleep and be woken
+/// costs both sides more than to look for a moment.
+void Engine::wait_for_wake(FetchWaiter& waiter, Lock& lock) {
+  const auto began = std::chrono::steady_clock::now();
+  if (waits_are_short_) {
+    lock.unlock();
+    for (int looks = 0; looks < kSpinLooks && !waiter.woken.load(std::memory_order_acquire); ++looks) base::pause();
+    lock.lock();
+  }
+  waiter.changed.wait_until(lock, waiter.until, [&] { return waiter.woken.load(std::memory_order_relaxed) || waiter.cancelled; });
+  waits_are_short_ = std::chrono::steady_clock::now() - began < kShortWait;
+}
+
 void Engine::fetch_blocking(FetchRequest request, CallContext context, FetchWaiterPtr waiter, Callback<FetchResult> done) {
   std::uint64_t subscription = 0;
   if (context.cancellation) {
@@ -375,7 +392,7 @@ void Engine::fetch_blocking(FetchRequest request, CallContext context, FetchWait
         finish(std::exchange(after, {}));
         lock.lock();
       }
-      waiter->changed.wait_until(lock, waiter->until, [&] { return waiter->woken || waiter->cancelled; });
+      wait_for_wake(*waiter, lock);
       if (waiter->cancelled)
         leave_queue(group, waiter, after);
       else

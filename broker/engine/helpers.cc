@@ -46,6 +46,11 @@ CursorPtr Engine::find_cursor(const Token& token) const {
   return at == cursors_.end() ? nullptr : at->second;
 }
 
+CursorState* Engine::cursor_of(const Token& token) const {
+  const auto at = cursors_.find({token.group.value, token.topic.value});
+  return at == cursors_.end() ? nullptr : at->second.get();
+}
+
 CursorPtr Engine::find_cursor(std::string_view topic, std::string_view group) const {
   const TopicState* state = find_topic(topic);
   if (state == nullptr) return nullptr;
@@ -92,6 +97,8 @@ void Engine::changed(CursorState& state, After& after) {
   if (state.deleted) return;
   if (state.topic->options.ephemeral) {
     if (cursor.has_deaths()) bury(state, nullptr, after);
+    TopicState& topic = *state.topic;
+    if (topic.options.discard_settled && !topic.tail.empty() && topic.tail.front()->end() <= cursor.floor()) retain_ephemeral(topic, now_ms(), after);
   } else if (!state.dirty_listed && cursor.dirty()) {
     mark_dirty(state, after);
   }

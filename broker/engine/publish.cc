@@ -1,4 +1,6 @@
 // Publishing: what is checked before a message gets its offset, and how it gets it (S-1 to S-6, S-9).
+#include <array>
+
 #include "broker/base/hash.h"
 #include "broker/core/limits.h"
 #include "broker/core/names.h"
@@ -210,11 +212,16 @@ bool Engine::try_publish_ephemeral(PublishRequest& request, const CallContext& c
   After after;
   PublishResult result;
   Status status;
+  std::array<ChunkPtr, 4> garbage;   // a little more than comes, so that it comes to an end
   {
     Lock lock(core_);
     const std::string& first = request.messages.empty() ? request.batch.front().topic : request.topic;
     const TopicState* topic = find_topic(first);
     if (topic == nullptr || !topic->options.ephemeral) return false;
+    for (std::size_t i = 0; i < garbage.size() && !garbage_.empty(); ++i) {
+      garbage[i] = std::move(garbage_.back());
+      garbage_.pop_back();
+    }
     status = decide_ephemeral(request, result, after);
   }
   finish(std::move(after));
@@ -229,8 +236,9 @@ Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, 
   if (request.durability && *request.durability != Durability::kMemory)
     return {ErrorCode::invalid_argument, "durability: ephemeral topics have `memory` only"};
   std::uint64_t bytes = 0;
+  TopicState* topic = nullptr;
   Status checked = for_each_message(request, [&](const std::string& name, const Message& message) -> Status {
-    const TopicState* topic = find_topic(name);
+    if (topic == nullptr || *topic->name != name) topic = find_topic(name);
     if (topic == nullptr) return topic_missing(name);
     if (!topic->options.ephemeral) return {ErrorCode::invalid_argument, "topic: durable \"" + name + "\" and ephemeral topics do not mix in one request"};
     if (topic->internal) return {ErrorCode::invalid_argument, "topic: \"" + name + "\" belongs to the broker"};
@@ -259,7 +267,7 @@ Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, 
   }
   result.time = now;
   result.messages.reserve(count);
-  if (!request.messages.empty()) add_ephemeral(*find_topic(request.topic), std::move(request.messages), now, result, after);
+  if (!request.messages.empty()) add_ephemeral(request.batch.empty() ? *topic : *find_topic(request.topic), std::move(request.messages), now, result, after);
   // Runs of one topic stay together; what follows another topic's message is a run of its own.
   for (std::size_t i = 0; i < request.batch.size();) {
     std::vector<Message> run;

@@ -5,6 +5,7 @@
 namespace weir::engine {
 namespace {
 constexpr std::size_t kStep = 1000;   // batches erased by one commit
+constexpr std::size_t kGarbageMax = 1024, kGarbageBytesMax = 4096;
 }
 
 /// Everything before it is settled by every group, and by the dead letters that were given back.
@@ -24,7 +25,12 @@ void Engine::forget_before(TopicState& topic, Offset first, std::uint64_t bytes,
   topic.bytes_gone += bytes;
   topic.first = std::max(topic.first, first);
   while (!topic.tail.empty() && topic.tail.front()->end() <= topic.first) {
-    if (topic.options.ephemeral) ephemeral_bytes_ -= topic.tail.front()->bytes();
+    if (topic.options.ephemeral) {
+      ephemeral_bytes_ -= topic.tail.front()->bytes();
+      // Small ones are left to the next publish: memory that goes back on the thread that it came from costs neither thread a lock.
+      const bool small = topic.tail.front()->bytes() <= kGarbageBytesMax && garbage_.size() < kGarbageMax;
+      (small ? garbage_ : after.garbage).push_back(std::move(topic.tail.front()));
+    }
     topic.tail.pop_front();
   }
   while (!topic.read.empty() && topic.read.begin()->second->end() <= topic.first) topic.read.erase(topic.read.begin());

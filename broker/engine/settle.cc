@@ -3,6 +3,9 @@
 #include "broker/engine/answer.h"
 
 namespace weir::engine {
+namespace {
+constexpr std::size_t kSettlementsAtOnce = 32;
+}
 
 Status Engine::begin(const Token& token) {
   if (Status usable = check_usable(); !usable.ok()) return usable;
@@ -14,7 +17,7 @@ Status Engine::begin_after(const Token& ended, const Token& next) {
   if (Status usable = check_usable(); !usable.ok()) return usable;
   const Lock lock(core_);
   std::uint32_t slot = 0;
-  if (const CursorPtr state = find_cursor(ended); marks_ && state && state->cursor->find(ended, slot) == ErrorCode::ok) {
+  if (const CursorState* state = marks_ ? cursor_of(ended) : nullptr; state != nullptr && state->cursor->find(ended, slot) == ErrorCode::ok) {
     const std::uint32_t mark = state->cursor->item(slot).mark;
     if (mark != core::kNoSlot) marks_->finished(mark);
   }
@@ -22,16 +25,16 @@ Status Engine::begin_after(const Token& ended, const Token& next) {
 }
 
 Status Engine::begin_locked(const Token& token) {
-  const CursorPtr state = find_cursor(token);
+  CursorState* state = cursor_of(token);
   std::uint32_t slot = 0;
-  if (!state || state->cursor->find(token, slot) != ErrorCode::ok) return {ErrorCode::lease_lost, "the delivery is void: it expired, was sought over, or its key was given back"};
+  if (state == nullptr || state->cursor->find(token, slot) != ErrorCode::ok) return {ErrorCode::lease_lost, "the delivery is void: it expired, was sought over, or its key was given back"};
   if (!state->cursor->item(slot).begun) start(*state, slot);
   return {};
 }
 
 Status Engine::settle_one(const Settlement& settlement, std::int64_t now, bool& durable, After& after) {
-  const CursorPtr state = find_cursor(settlement.token);
-  if (!state) return {ErrorCode::lease_lost, "the group or the topic is gone"};
+  CursorState* state = cursor_of(settlement.token);
+  if (state == nullptr) return {ErrorCode::lease_lost, "the group or the topic is gone"};
   if (settlement.delay) {
     const Duration delay = *settlement.delay;
     if (settlement.kind == Settle::kRetry && (delay < Duration{0} || delay > core::kRetryDelayMax))
@@ -72,6 +75,10 @@ void Engine::async_settle(SettleRequest request, CallContext context, Callback<S
     const std::int64_t now = now_ms();
     Lock lock(core_);
     for (std::size_t i = 0; i < request.settlements.size(); ++i) {
+      if (i % kSettlementsAtOnce == kSettlementsAtOnce - 1) {   // publishers need not wait for the whole request
+        lock.unlock();
+        lock.lock();
+      }
       Status status = settle_one(request.settlements[i], now, durable, after);
       if (status.ok() && all_ok) continue;
       if (all_ok) {

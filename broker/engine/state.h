@@ -1,6 +1,7 @@
 // What the engine knows of topics, groups and their meeting points. All of it is guarded by the engine's lock, but for what is constant.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -91,7 +92,7 @@ using TopicPtr = std::shared_ptr<TopicState>;
 /// A fetch that waits for messages.
 struct FetchWaiter {
   std::condition_variable changed;   ///< blocking fetches: their thread waits here
-  bool woken = false;
+  std::atomic<bool> woken{false};    ///< set under the lock, read without it by a waiter that spins
   bool cancelled = false;
   // Asynchronous fetches:
   bool async = false;
@@ -108,6 +109,7 @@ using FetchWaiterPtr = std::shared_ptr<FetchWaiter>;
 struct After {
   std::vector<FetchWaiterPtr> wake;
   std::vector<UniqueFunction<void()>> call;
+  std::vector<ChunkPtr> garbage;   ///< freed without the lock
   bool commit = false;   ///< something is dirty: the writer should look
 };
 

@@ -88,6 +88,7 @@ void Engine::housekeep() {
   const Time now = options_.clock->now();
   std::vector<core::Dedup::Expired> expired;
   std::vector<GroupRef> idle;
+  std::vector<ChunkPtr> garbage;
   bool retain_now = false, has_sessions = false;
   {
     Lock lock(core_);
@@ -96,6 +97,7 @@ void Engine::housekeep() {
     expired = dedup_.expire(now, window, 10'000);
     has_sessions = sessions_.size() > 0;
     (void)ephemeral_sessions_.expire(now);
+    garbage.swap(garbage_);
     for (const auto& [name, group] : groups_) {
       if (!group->waiters.empty()) group->last_used_ms = now_ms();
       if (group->options.expire_idle && group->members.empty() && group->flight.leased == 0 && now_ms() - group->last_used_ms >= group->options.expire_idle->count())
