@@ -9,6 +9,7 @@ namespace weir::engine {
 namespace {
 
 constexpr std::size_t kBuildersMax = 64;
+constexpr std::size_t kOpsAhead = 6;   // between expect() and the decision
 
 std::chrono::steady_clock::time_point steady_deadline(const CallContext& context, Clock& clock) {
   using namespace std::chrono;
@@ -179,6 +180,12 @@ void Engine::request_commit() {
   writer_wake_.notify_one();
 }
 
+/// Begins to bring what the operation's ids will need into the cache.
+void Engine::expect(const Op& op) const {
+  if (op.ids.size() != 1 || op.request.messages.empty()) return;
+  if (const TopicState* topic = find_topic(op.request.topic)) dedup_.prefetch(topic->id, op.ids.front());
+}
+
 /// Decides, writes and answers. Gives the commit back when there was no room to write it.
 std::unique_ptr<Commit> Engine::run_commit(std::unique_ptr<Commit> commit) {
   check_disk_space(false);
@@ -186,7 +193,9 @@ std::unique_ptr<Commit> Engine::run_commit(std::unique_ptr<Commit> commit) {
   {
     Lock lock(core_);
     commit->number = ++commit_;
-    for (auto& op : commit->ops) {
+    for (std::size_t i = 0; i < commit->ops.size(); ++i) {
+      if (i + kOpsAhead < commit->ops.size()) expect(*commit->ops[i + kOpsAhead]);
+      auto& op = commit->ops[i];
       op->commit = commit->number;
       if (op->is_publish)
         op->status = decide_publish(*op, *commit, after);

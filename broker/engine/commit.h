@@ -11,6 +11,9 @@
 #include "broker/engine/state.h"
 #include "broker/format/keys.h"
 #include "broker/format/records.h"
+#include <absl/container/inlined_vector.h>
+
+#include "broker/base/hash.h"
 #include "broker/store/store.h"
 #include "weir/message.h"
 #include "weir/options.h"
@@ -18,12 +21,16 @@
 namespace weir::engine {
 
 /// One request on its way through the pipeline: a publish, or a change that is decided under the engine's lock.
+/// Most requests have one message.
+using IdHashes = absl::InlinedVector<base::Hash128, 1>;
+
 struct Op {
   // A publish:
   bool is_publish = false;
   PublishRequest request;
   PublishResult result;
   Callback<PublishResult> published;
+  IdHashes ids;   ///< hashes, when any message has an id: one for each message
   // Anything else:
   UniqueFunction<Status(store::WriteSet&, After&)> decide;   ///< on the leader, under the engine's lock; may be empty
   UniqueFunction<void(Status)> done;

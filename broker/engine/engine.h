@@ -165,6 +165,8 @@ class Engine final : public Broker {
   void add_ages(std::vector<GroupInfo>& groups);
 
   // publish.cc
+  void expect(const Op& op) const;
+  IdHashes hash_ids(const PublishRequest& request) const;
   Durability default_level(const PublishRequest& request) const;
   Status decide_publish(Op& op, Commit& commit, After& after);
   Status check_for_topic(const TopicState& topic, const Message& message, std::uint64_t bytes_more) const;

@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t kBatchBytesMax = 256u << 10;
 /// What a record costs beside its bytes, at least.
 constexpr std::size_t kRecordBytes = 8;
+constexpr std::size_t kIdsAhead = 8;   // between a prefetch and its use
 
 /// Limits that do not depend on the topic; the topic's own payload limit is checked when it is known.
 const TopicOptions& widest_topic() {
@@ -76,10 +77,26 @@ void Engine::async_publish(PublishRequest request, CallContext context, Callback
   op->published = std::move(done);
   op->bytes = bytes;
   op->caller_waits = context.caller_waits;
+  op->ids = hash_ids(op->request);
   // The leader may have to know before it decides whether the caller will sync (submit), so the wish counts here, and the topic's default there.
   if (op->request.durability) op->level = *op->request.durability;
   else if (op->caller_waits) op->level = default_level(op->request);
   submit(std::move(op), context);
+}
+
+/// The ids' hashes, made on the caller's thread rather than under the lock; empty when no message has an id.
+IdHashes Engine::hash_ids(const PublishRequest& request) const {
+  IdHashes hashes;
+  std::size_t i = 0;
+  (void)for_each_message(request, [&](const std::string&, const Message& message) -> Status {
+    if (!message.id.empty()) {
+      if (hashes.empty()) hashes.resize(request.messages.size() + request.batch.size());
+      hashes[i] = base::hash128(message.id, hash_seed_);
+    }
+    ++i;
+    return {};
+  });
+  return hashes;
 }
 
 /// The level that the topics of a request ask for; `process` for topics that are not known (yet).
@@ -136,12 +153,15 @@ Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
   }
 
   op.result.messages.reserve(count);
+  std::size_t index = 0;
+  for (std::size_t i = 0; i < op.ids.size() && i < kIdsAhead; ++i) dedup_.prefetch(topic->id, op.ids[i]);
   (void)for_each_message(request, [&](const std::string& name, const Message& message) -> Status {
     if (*topic->name != name) topic = find_topic(name);
     const bool has_id = !message.id.empty() && topic->options.dedup_window.count() > 0;
-    base::Hash128 hash;
+    const std::size_t i = index++;
+    const base::Hash128 hash = has_id ? op.ids[i] : base::Hash128{};
     if (has_id) {
-      hash = base::hash128(message.id, hash_seed_);
+      if (i + kIdsAhead < op.ids.size()) dedup_.prefetch(topic->id, op.ids[i + kIdsAhead]);
       if (const std::optional<Offset> known = dedup_.find(topic->id, hash, now, topic->options.dedup_window)) {
         ++topic->duplicates;
         op.result.messages.push_back({*known, true});
