@@ -47,7 +47,7 @@ ChunkPtr Engine::chunk_in_memory(const TopicState& topic, Offset offset) const {
 
 /// Reads the chunk that holds `offset`, or the first one behind it, and some of those that follow.
 Result<ChunkPtr> Engine::load_chunk(TopicState& topic, Offset offset) {
-  for (int tries = 0;; ++tries) {
+  while (true) {
     std::vector<format::IndexEntry> entries;
     std::size_t bytes = 0;
     Status scanned = store_->scan_index(topic.id, offset, [&](const format::IndexEntry& entry) {
@@ -62,10 +62,8 @@ Result<ChunkPtr> Engine::load_chunk(TopicState& topic, Offset offset) {
     for (const format::IndexEntry& entry : entries) {
       Result<std::shared_ptr<const format::RecordBatch>> batch = store_->read(topic.id, entry);
       if (!batch.ok()) {
-        // Retention may have taken it between the two reads; what is still in the index must be there.
-        if (!found && tries < 3 && batch.code() == ErrorCode::not_found) break;
-        if (!found) return batch.status();
-        break;
+        if (!found && batch.code() != ErrorCode::not_found) return batch.status();
+        break;   // retention took it meanwhile
       }
       chunks.push_back(std::make_shared<Chunk>(*batch));
       if (!found) found = chunks.back();

@@ -117,6 +117,13 @@ Status Store::scan_index(TopicId topic, Offset offset, const std::function<bool(
 Result<std::shared_ptr<const format::RecordBatch>> Store::read(TopicId topic, const format::IndexEntry& entry) const {
   auto bytes = std::make_shared<std::string>();
   const rocksdb::Status status = impl_->db->Get(rocksdb::ReadOptions(), impl_->log, format::log_key(entry.position), bytes.get());
+  if (status.IsNotFound()) {
+    // Erased between the look into the index and this one, or lost: the two are erased together.
+    const Result<std::optional<format::IndexEntry>> still = find(topic, entry.first);
+    if (!still.ok()) return still.status();
+    if (!*still || (*still)->position != entry.position) return Status{ErrorCode::not_found, place_of(topic, entry) + " was erased"};
+    return Status{ErrorCode::corruption, place_of(topic, entry) + ": the index has it and the log has not"};
+  }
   if (!status.ok()) return error_of(status, place_of(topic, entry));
   if (bytes->size() != entry.bytes)
     return Status{ErrorCode::corruption,
