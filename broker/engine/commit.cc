@@ -400,6 +400,11 @@ void Engine::apply(Commit& commit, After& after) {
     }
   }
   for (const std::uint32_t mark : commit.marks) marks_->free(mark);
+  if (marks_short_ && !commit.marks.empty()) {
+    marks_short_ = false;
+    for (const auto& [name, group] : groups_)
+      if (!group->paused && !group->active.empty()) wake_one(*group, after);
+  }
   if (!drains_.empty()) check_drains(after);
 }
 

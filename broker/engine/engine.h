@@ -279,6 +279,7 @@ class Engine final : public Broker {
   std::uint64_t next_id_ = 1;
   std::uint64_t next_member_ = 1;
   bool waits_are_short_ = false;
+  bool marks_short_ = false;              // a fetch took less for want of begun marks
   std::vector<ChunkPtr> garbage_;   // of ephemeral topics, until the next publish
   std::uint64_t next_fetch_ = 1;
   std::uint64_t next_epoch_ = 1;

@@ -108,6 +108,10 @@ bool Engine::gather(const GroupPtr& group, const FetchRequest& request, std::vec
     const std::uint64_t leased = held == group->flight.by_member.end() ? 0 : held->second;
     room = std::min<std::uint64_t>(room, group->options.member_in_flight_max - std::min<std::uint64_t>(leased, group->options.member_in_flight_max));
   }
+  if (marks_ && taking.begun && !group->ephemeral && marks_->room() < room) {
+    room = marks_->room();
+    marks_short_ = true;
+  }
   taking.room = static_cast<std::uint32_t>(room);
   bool again = false;
   for (std::size_t n = group->active.size(); n > 0 && !taking.full() && !missing; --n) {

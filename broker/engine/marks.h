@@ -41,6 +41,8 @@ class Marks final : public core::MarkSink {
   /// The store was closed in order: no handler is running.
   void clean();
 
+  /// How many more can be begun.
+  std::uint32_t room() const noexcept { return kSlots - used_ + static_cast<std::uint32_t>(free_.size()); }
   /// kNoSlot: all slots are in use.
   std::uint32_t begin(const Mark& mark);
   void finished(std::uint32_t slot) override;

@@ -28,7 +28,10 @@ Status Engine::begin_locked(const Token& token) {
   CursorState* state = cursor_of(token);
   std::uint32_t slot = 0;
   if (state == nullptr || state->cursor->find(token, slot) != ErrorCode::ok) return {ErrorCode::lease_lost, "the delivery is void: it expired, was sought over, or its key was given back"};
-  if (!state->cursor->item(slot).begun) start(*state, slot);
+  if (state->cursor->item(slot).begun) return {};
+  if (marks_ && !state->topic->options.ephemeral && marks_->room() == 0)
+    return {ErrorCode::busy, "handlers: " + std::to_string(Marks::kSlots) + " deliveries of this store are begun and not settled"};
+  start(*state, slot);
   return {};
 }
 

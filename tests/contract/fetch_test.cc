@@ -323,5 +323,34 @@ CONTRACT_TEST_EVERY_TOPIC("room that one topic of a pattern gives back is used b
   }
 }
 
+CONTRACT_TEST("more deliveries than can be begun at once wait until others are settled", "[S-17][S-33]") {
+  constexpr std::size_t kMessages = 66'000;
+  f.topic("orders");
+  GroupOptions options;
+  options.in_flight_max = 100'000;
+  f.group("orders", "billing", options);
+  for (std::size_t i = 0; i < kMessages; i += 1000) {
+    PublishRequest request{.topic = "orders"};
+    request.messages.resize(1000);
+    expect_ok(f->publish(std::move(request)));
+  }
+  std::size_t handed_out = 0, most = 0;
+  while (handed_out < kMessages) {
+    std::vector<Delivered> held;
+    while (true) {
+      std::vector<Delivered> more = f.fetch_now("orders", "billing", {.max = 10'000});
+      if (more.empty()) break;
+      std::move(more.begin(), more.end(), std::back_inserter(held));
+    }
+    REQUIRE_FALSE(held.empty());
+    handed_out += held.size();
+    most = std::max(most, held.size());
+    for (std::size_t i = 0; i < held.size(); i += 10'000) f.ack({held.begin() + static_cast<std::ptrdiff_t>(i), held.begin() + static_cast<std::ptrdiff_t>(std::min(held.size(), i + 10'000))});
+  }
+  CHECK(handed_out == kMessages);
+  CHECK(most >= 65'536);
+  CHECK(f.stats("orders", "billing").depth == 0);
+}
+
 }  // namespace
 }  // namespace weir::test
