@@ -150,7 +150,8 @@ Status Engine::load_topics() {
   });
   if (!failed.ok()) return failed;
   if (!scanned.ok()) return scanned;
-  for (const auto& [id, topic] : topics_by_id_) {
+  for (const auto& entry : topics_by_id_) {
+    const TopicPtr& topic = entry.second;
     const auto last = store_->last(topic->id);
     if (!last.ok()) return last.status();
     if (*last) {
