@@ -55,7 +55,7 @@ void ManualClock::advance(Duration by) {
   const std::lock_guard lock(watchers_mutex_);
   {
     const std::lock_guard time_lock(mutex_);
-    now_ += std::max(by, Duration{0});
+    now_ += std::clamp(by, Duration{0}, Time::max() - now_);   // never back, and not past the end
   }
   for (const auto& [watcher, changed] : watchers_) changed();
 }

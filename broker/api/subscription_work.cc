@@ -14,6 +14,7 @@ using api::Batch;
 
 // A fetch ends by itself after this, so that it is renewed when something was missed; nothing depends on it.
 constexpr Duration kLongWait = 10s;
+constexpr Duration kRetryDelayMax = std::chrono::hours{24 * 365};
 constexpr std::chrono::milliseconds kPauseFirst = 10ms, kPauseMax = 1s;
 // How long handlers may go on when the subscription ends by itself.
 constexpr Duration kGraceOfEnd = 10s;
@@ -165,6 +166,8 @@ bool Subscription::Impl::handle(Worker& worker, Delivered delivered) {
   const Token token = delivered.token;
   Delivery delivery(broker_, std::move(delivered));
   Settlement settlement = run_handler(delivery);
+  // A delay that no broker takes must not cost the settlement: it becomes the nearest that is taken (S-18).
+  if (settlement.kind == Settle::kRetry && settlement.delay) settlement.delay = std::clamp(*settlement.delay, Duration{0}, kRetryDelayMax);
   const bool acked = settlement.kind == Settle::kAck && !delivery.detached();
   if (settler_->leave_handler(worker.index, delivery.detached() ? nullptr : &settlement)) {
     if (!delivery.detached()) worker.ended = token;

@@ -17,7 +17,9 @@ Time at(std::int64_t ms) { return Time{Duration{ms}}; }
 /// Cuts at a character's beginning, so that the text stays UTF-8.
 std::string_view cut(std::string_view text, std::size_t max) {
   if (text.size() <= max) return text;
-  while (max > 0 && (static_cast<unsigned char>(text[max]) & 0xC0) == 0x80) --max;
+  // A character has at most three bytes behind its first; what is no UTF-8 is cut where it is.
+  for (std::size_t back = 0; back < 4; ++back)
+    if ((static_cast<unsigned char>(text[max - back]) & 0xC0) != 0x80) return text.substr(0, max - back);
   return text.substr(0, max);
 }
 

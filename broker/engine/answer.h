@@ -17,7 +17,9 @@ void Engine::answer(Callback<T> done, Result<T> result, const CallContext& conte
 /// Runs `decide` in the pipeline, and answers once what it wrote is on the device.
 template <class T>
 void Engine::submit_admin(CallContext context, Callback<T> done, UniqueFunction<Result<T>(store::WriteSet&, After&)> decide) {
+  const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return answer<T>(std::move(done), usable, context);
+  if (Status late = check_in_time(context); !late.ok()) return answer<T>(std::move(done), late, context);
   auto op = std::make_unique<Op>();
   auto result = std::make_shared<Result<T>>(Status{ErrorCode::internal, "not decided"});
   op->level = store_ ? Durability::kPower : Durability::kMemory;

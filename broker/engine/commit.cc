@@ -97,6 +97,7 @@ Status Engine::wait_for_room(Lock& lock, const Op& op, const CallContext& contex
 }
 
 void Engine::async_ready(CallContext context, Callback<Done> done) {
+  const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return answer<Done>(std::move(done), usable, context);
   {
     std::lock_guard lock(queue_mutex_);
@@ -165,7 +166,7 @@ void Engine::writer_loop() {
     }
     if (writer_ends_ && !leading_) return;
     writer_asleep_ = true;
-    writer_wake_.wait(lock, [this] { return stuck_ || !writer_asleep_ || writer_ends_; });
+    writer_wake_.wait(lock, [this] { return stuck_ || !writer_asleep_ || (writer_ends_ && !leading_); });
     writer_asleep_ = false;
   }
 }
@@ -442,11 +443,12 @@ void Engine::keep_in_tail(TopicState& topic, const Build& build) {
 void Engine::finish_commit(std::unique_ptr<Commit> commit) {
   std::vector<std::unique_ptr<Op>> now;
   std::vector<std::unique_ptr<Op>> later;
-  for (auto& op : commit->ops) (op->status.ok() && op->level == Durability::kPower && store_ && !commit->set.empty() ? later : now).push_back(std::move(op));
-  if (store_ && !commit->set.empty()) {
+  // What has nothing to write may rest on what was written before, and not synced: a duplicate, an ack that another commit has taken along.
+  for (auto& op : commit->ops) (op->status.ok() && op->level == Durability::kPower && store_ ? later : now).push_back(std::move(op));
+  if (store_ && (!commit->set.empty() || !later.empty())) {
     std::lock_guard lock(sync_mutex_);
-    written_commit_ = commit->number;
-    for (auto& op : later) unsynced_.push_back(std::move(op));
+    if (!commit->set.empty()) written_commit_ = commit->number;
+    for (auto& op : later) (written_commit_ > synced_commit_ ? unsynced_ : now).push_back(std::move(op));
     if (commit->power) sync_wanted_ = commit->number;
     // A leader that waits for `power` syncs by itself when it is done here (sync_here_if_idle).
     if ((!unsynced_.empty() || sync_wanted_ > synced_commit_) && !syncing_ && !leader_syncs_) syncer_wake_.notify_one();

@@ -82,6 +82,7 @@ void Engine::bury(CursorState& state, Commit* commit, After& after) {
 }
 
 void Engine::async_list_dead_letters(ListDeadLettersRequest request, CallContext context, Callback<ListDeadLettersResult> done) {
+  const Use use(*this);
   Status usable = check_usable();
   if (usable.ok() && (!request.filter.empty() || request.reason || request.error_contains || request.key || request.since || request.until))
     usable = {ErrorCode::unsupported, "filters of dead letters are not built into this engine yet"};
@@ -138,6 +139,7 @@ Result<ListDeadLettersResult> Engine::list_letters(const ListDeadLettersRequest&
 }
 
 void Engine::async_redrive(RedriveRequest request, CallContext context, Callback<RedriveResult> done) {
+  const Use use(*this);
   Status usable = check_usable();
   if (usable.ok() && (!request.filter.empty() || request.to_topic || request.rate || request.dry_run || request.edited || !request.request_id.empty()))
     usable = {ErrorCode::unsupported, "redrive by filter, to a topic, at a rate, dry, edited or with a request id is not built into this engine yet"};

@@ -194,6 +194,15 @@ void Engine::close_now(Duration grace) {
     Lock lock(queue_mutex_);
     writer_wake_.wait(lock, [this] { return !leading_ || stuck_; });
   }
+  // What a full disk kept from being written is answered now.
+  std::vector<std::unique_ptr<Op>> left;
+  {
+    Lock lock(queue_mutex_);
+    left = std::exchange(queue_, {});
+    if (stuck_) answer_unknown(*stuck_, {ErrorCode::closed, "the broker was closed before there was room on the disk"});
+  }
+  for (auto& op : left) op->status = {ErrorCode::closed, "the broker is closed"};
+  complete(std::move(left));
   if (syncer_.joinable()) {
     {
       Lock lock(sync_mutex_);
@@ -203,6 +212,8 @@ void Engine::close_now(Duration grace) {
     syncer_wake_.notify_all();
     syncer_.join();
   }
+  wait_for_uses();
+  workshop_->wait_until_idle();
   if (marks_ && state_ == StoreState::kRunning) marks_->clean();
   if (state_ != StoreState::kStopped) state_ = StoreState::kClosed;
   store_.reset();
@@ -212,6 +223,7 @@ void Engine::close_now(Duration grace) {
 }
 
 void Engine::async_drain(DrainRequest request, CallContext context, Callback<Done> done) {
+  const Use use(*this);
   Status usable = check_usable();
   if (!usable.ok()) return answer<Done>(std::move(done), usable, context);
   After after;
@@ -233,6 +245,7 @@ void Engine::async_drain(DrainRequest request, CallContext context, Callback<Don
 }
 
 void Engine::async_status(CallContext context, Callback<BrokerStatus> done) {
+  const Use use(*this);
   if (fork_generation_ != fork_generation()) return answer<BrokerStatus>(std::move(done), check_usable(), context);
   BrokerStatus out;
   out.state = closed_ && state_ != StoreState::kStopped ? StoreState::kClosed : state_.load();
@@ -269,6 +282,7 @@ void Engine::async_status(CallContext context, Callback<BrokerStatus> done) {
 }
 
 void Engine::async_verify(CallContext context, Callback<Done> done) {
+  const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return answer<Done>(std::move(done), usable, context);
   const auto verify = [this]() -> Result<Done> {
     if (!store_) return Done{};

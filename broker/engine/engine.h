@@ -7,6 +7,7 @@
 // leads (leading_) alone decides and writes; disk is never touched under core_ but for the scratch index of blocked messages.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -100,6 +101,31 @@ class Engine final : public Broker {
     Delivered delivered;
   };
 
+  /// What a fetch has to read from the log, and what it read last.
+  struct Missing {
+    TopicPtr topic;
+    Offset at;
+    TopicPtr read_of;
+    ChunkPtr read;
+  };
+
+  /// A verb is under way: closing keeps the store until it has ended.
+  class Use {
+   public:
+    explicit Use(const Engine& engine) noexcept : count_(engine.uses_[stripe()].count) { count_.fetch_add(1), ++mine_; }
+    ~Use() { count_.fetch_sub(1), --mine_; }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+    /// Of this thread, on any engine: a callback inside a verb may close the broker.
+    static std::int64_t mine() noexcept { return mine_; }
+
+   private:
+    static std::size_t stripe() noexcept;
+    static thread_local std::int64_t mine_;
+    std::atomic<std::int64_t>& count_;
+  };
+  friend class Use;
+
   template <class T>
   void answer(Callback<T> done, Result<T> result, const CallContext& context);
   template <class T>
@@ -127,6 +153,9 @@ class Engine final : public Broker {
 
   // helpers.cc; all but the first three under core_
   Status check_usable() const;
+  Status check_in_time(const CallContext& context) const;
+  void pass_gate();
+  void wait_for_uses();
   void log(LogLevel level, const std::string& line) const;
   void finish(After after);
   std::int64_t now_ms() const { return options_.clock->now().time_since_epoch().count(); }
@@ -214,8 +243,8 @@ class Engine final : public Broker {
   ChunkPtr chunk_in_memory(const TopicState& topic, Offset offset) const;
   Result<ChunkPtr> load_chunk(TopicState& topic, Offset offset);
   void keep_read(TopicState& topic, ChunkPtr chunk);
-  bool gather(const GroupPtr& group, const FetchRequest& request, std::vector<Grant>& grants, TopicPtr& missing, Offset& missing_at, After& after);
-  bool look_at_log(const CursorPtr& state, core::Taking& taking, std::vector<Grant>& grants, TopicPtr& missing, Offset& missing_at);
+  bool gather(const GroupPtr& group, const FetchRequest& request, std::vector<Grant>& grants, Missing& missing, After& after);
+  bool look_at_log(const CursorPtr& state, core::Taking& taking, std::vector<Grant>& grants, Missing& missing);
   void note_grant(const CursorPtr& state, std::uint32_t slot, ChunkPtr chunk, bool begun, std::vector<Grant>& grants);
   void start(CursorState& state, std::uint32_t slot);
   Status deliver(std::vector<Grant> grants, std::uint64_t bytes_max, FetchResult& out);
@@ -279,6 +308,10 @@ class Engine final : public Broker {
   std::uint64_t next_id_ = 1;
   std::uint64_t next_member_ = 1;
   bool waits_are_short_ = false;
+  struct alignas(64) Uses {
+    std::atomic<std::int64_t> count{0};
+  };
+  mutable std::array<Uses, 8> uses_;
   bool marks_short_ = false;              // a fetch took less for want of begun marks
   std::vector<ChunkPtr> garbage_;   // of ephemeral topics, until the next publish
   std::uint64_t next_fetch_ = 1;

@@ -5,6 +5,7 @@ namespace weir::engine {
 namespace {
 
 constexpr int kLooksMax = 4096;                          // messages looked at before the lock is given up for a moment
+constexpr Duration kExtendMax = std::chrono::hours{24 * 365};
 constexpr int kSpinLooks = 1000;                         // some tens of microseconds
 constexpr std::chrono::microseconds kShortWait{50};
 constexpr std::size_t kReadAheadBytes = 512u << 10;
@@ -70,7 +71,8 @@ Result<ChunkPtr> Engine::load_chunk(TopicState& topic, Offset offset) {
     }
     if (!found) continue;
     Lock lock(core_);
-    for (ChunkPtr& chunk : chunks) keep_read(topic, std::move(chunk));
+    // The one that is wanted last, since the oldest go first.
+    for (auto chunk = chunks.rbegin(); chunk != chunks.rend(); ++chunk) keep_read(topic, std::move(*chunk));
     return found;
   }
 }
@@ -89,7 +91,7 @@ void Engine::keep_read(TopicState& topic, ChunkPtr chunk) {
 }
 
 /// Leases what the group has for this fetch. `missing` is set when the log must be read first. True: there may be more right away.
-bool Engine::gather(const GroupPtr& group, const FetchRequest& request, std::vector<Grant>& grants, TopicPtr& missing, Offset& missing_at, After& after) {
+bool Engine::gather(const GroupPtr& group, const FetchRequest& request, std::vector<Grant>& grants, Missing& missing, After& after) {
   if (group->paused) return false;
   const std::int64_t now = now_ms();
   group->last_used_ms = now;
@@ -99,7 +101,7 @@ bool Engine::gather(const GroupPtr& group, const FetchRequest& request, std::vec
   taking.begun = !request.reports_begun;
   taking.now_ms = now;
   taking.lease_ms = request.lease.value_or(group->options.lease).count();
-  taking.extend_until_ms = request.extend_until.count() > 0 ? now + request.extend_until.count() : 0;
+  taking.extend_until_ms = request.extend_until.count() > 0 ? now + std::min<Duration>(request.extend_until, kExtendMax).count() : 0;
   taking.bytes_room = request.bytes_max;
   std::uint64_t room = request.messages_max;
   room = std::min<std::uint64_t>(room, group->options.in_flight_max - std::min<std::uint64_t>(group->flight.leased, group->options.in_flight_max));
@@ -114,7 +116,7 @@ bool Engine::gather(const GroupPtr& group, const FetchRequest& request, std::vec
   }
   taking.room = static_cast<std::uint32_t>(room);
   bool again = false;
-  for (std::size_t n = group->active.size(); n > 0 && !taking.full() && !missing; --n) {
+  for (std::size_t n = group->active.size(); n > 0 && !taking.full() && !missing.topic; --n) {
     const CursorPtr state = group->cursors.at(group->active.front()->topic->id);
     group->active.pop_front();
     state->active = false;
@@ -127,11 +129,11 @@ bool Engine::gather(const GroupPtr& group, const FetchRequest& request, std::vec
     };
     // The lanes take turns at being first, so that neither starves.
     if (state->log_first) {
-      again = look_at_log(state, taking, grants, missing, missing_at) || again;
+      again = look_at_log(state, taking, grants, missing) || again;
       returned();
     } else {
       returned();
-      again = look_at_log(state, taking, grants, missing, missing_at) || again;
+      again = look_at_log(state, taking, grants, missing) || again;
       returned();   // looking at the log may have reached what was loaded from retry records
     }
     state->log_first = !state->log_first;
@@ -141,7 +143,7 @@ bool Engine::gather(const GroupPtr& group, const FetchRequest& request, std::vec
 }
 
 /// True: there is more to look at, but the lock was held for long enough.
-bool Engine::look_at_log(const CursorPtr& state, core::Taking& taking, std::vector<Grant>& grants, TopicPtr& missing, Offset& missing_at) {
+bool Engine::look_at_log(const CursorPtr& state, core::Taking& taking, std::vector<Grant>& grants, Missing& missing) {
   core::Cursor& cursor = *state->cursor;
   TopicState& topic = *state->topic;
   const GroupOptions& options = state->options;
@@ -155,10 +157,11 @@ bool Engine::look_at_log(const CursorPtr& state, core::Taking& taking, std::vect
       continue;
     }
     if (!chunk || !chunk->holds(at)) {
-      chunk = chunk_in_memory(topic, at);
+      // What was just read for this fetch serves it even where the cache has no room for it.
+      chunk = missing.read && missing.read_of == state->topic && missing.read->holds(at) ? missing.read : chunk_in_memory(topic, at);
       if (!chunk) {
-        missing = state->topic;
-        missing_at = at;
+        missing.topic = state->topic;
+        missing.at = at;
         return false;
       }
     }
@@ -276,6 +279,7 @@ Status Engine::deliver(std::vector<Grant> grants, std::uint64_t bytes_max, Fetch
 
 /// Tries until there is something, an error, or nothing to do but wait (false). The lock is held on both ends.
 bool Engine::fetch_step(const FetchRequest& request, Lock& lock, Result<FetchResult>& out, After& after) {
+  Missing missing;
   while (true) {
     if (closing_ || closed_) {
       out = Status{ErrorCode::closed, "the broker is closed"};
@@ -291,10 +295,9 @@ bool Engine::fetch_step(const FetchRequest& request, Lock& lock, Result<FetchRes
       return true;
     }
     std::vector<Grant> grants;
-    TopicPtr missing;
-    Offset missing_at;
-    const bool again = gather(*group, request, grants, missing, missing_at, after);
-    if (grants.empty() && !missing && !again) return false;
+    missing.topic.reset();
+    const bool again = gather(*group, request, grants, missing, after);
+    if (grants.empty() && !missing.topic && !again) return false;
     lock.unlock();
     finish(std::exchange(after, {}));
     if (!grants.empty()) {
@@ -308,34 +311,40 @@ bool Engine::fetch_step(const FetchRequest& request, Lock& lock, Result<FetchRes
       if (!delivered.ok() || !out->deliveries.empty()) return true;
       continue;
     }
-    Result<ChunkPtr> chunk = missing ? load_chunk(*missing, missing_at) : Result<ChunkPtr>(ChunkPtr{});
+    Result<ChunkPtr> chunk = missing.topic ? load_chunk(*missing.topic, missing.at) : Result<ChunkPtr>(ChunkPtr{});
     lock.lock();
-    if (!missing || missing->deleted) continue;
+    if (!missing.topic || missing.topic->deleted) continue;
+    missing.read_of = missing.topic;
+    missing.read = chunk.ok() ? *chunk : nullptr;
     if (!chunk.ok() && chunk.code() != ErrorCode::not_found) {
       out = chunk.status();
       return true;
     }
     // A gap can only be what retention or a cap took meanwhile.
-    const Offset there = chunk.ok() ? (*chunk)->first() : missing->visible;
-    if (there > missing_at) {
-      if (there > missing->first && chunk.ok()) {
-        out = Status{ErrorCode::corruption, "topic \"" + *missing->name + "\" has no batch for offset " + std::to_string(missing_at.value)};
+    const Offset there = chunk.ok() ? (*chunk)->first() : missing.topic->visible;
+    if (there > missing.at) {
+      if (there > missing.topic->first && chunk.ok()) {
+        out = Status{ErrorCode::corruption, "topic \"" + *missing.topic->name + "\" has no batch for offset " + std::to_string(missing.at.value)};
         return true;
       }
-      const auto state = (*group)->cursors.find(missing->id);
-      if (state != (*group)->cursors.end()) state->second->cursor->lose_before(std::max(there, missing->first), now_ms());
+      const auto state = (*group)->cursors.find(missing.topic->id);
+      if (state != (*group)->cursors.end()) state->second->cursor->lose_before(std::max(there, missing.topic->first), now_ms());
     }
   }
 }
 
 void Engine::async_fetch(FetchRequest request, CallContext context, Callback<FetchResult> done) {
+  const Use use(*this);
   Status valid = check_usable();
   if (valid.ok()) valid = check_request(request);
+  if (valid.ok()) valid = check_in_time(context);
   if (!valid.ok()) return answer<FetchResult>(std::move(done), valid, context);
   auto waiter = std::make_shared<FetchWaiter>();
   waiter->until = std::chrono::steady_clock::now() + std::min<Duration>(request.wait, std::chrono::hours{24});
   if (context.deadline)
-    if (const auto left = options_.clock->real_time_until(*context.deadline)) waiter->until = std::min(waiter->until, std::chrono::steady_clock::now() + *left);
+    if (const auto left = options_.clock->real_time_until(*context.deadline))
+      waiter->until = std::min(waiter->until, std::chrono::steady_clock::now() + std::min<std::chrono::nanoseconds>(*left, std::chrono::hours{24}));
+  waiter->member = request.member;
   if (context.caller_waits) return fetch_blocking(std::move(request), std::move(context), std::move(waiter), std::move(done));
   waiter->async = true;
   waiter->request = std::move(request);
@@ -407,6 +416,7 @@ void Engine::fetch_blocking(FetchRequest request, CallContext context, FetchWait
 }
 
 void Engine::fetch_async(FetchWaiterPtr waiter) {
+  const Use use(*this);
   Result<FetchResult> out = FetchResult{};
   After after;
   bool waits = false;
@@ -472,7 +482,7 @@ void Engine::wake_waiter(const FetchWaiterPtr& waiter, After& after) {
 
 /// All who wait look again: the group is gone, the broker closes or is stopped.
 void Engine::answer_waiters(GroupState& group, After& after) {
-  while (!group.waiters.empty()) wake_one(group, after);
+  while (!group.waiters.empty()) wake_waiter(FetchWaiterPtr(group.waiters.front()), after);
 }
 
 }  // namespace weir::engine

@@ -65,7 +65,10 @@ void Engine::drop_cursor(CursorPtr cursor, store::WriteSet& set) {
   cursors_.erase({group.id.value, topic.id.value});
   cursor->spill->clear();
   std::erase(gate_.waiting, cursor->cursor.get());
-  if (gate_.holder == cursor->cursor.get()) gate_.holder = nullptr;
+  if (gate_.holder == cursor->cursor.get()) {
+    gate_.holder = nullptr;
+    deferred_.push_back([this] { pass_gate(); });
+  }
   for (const std::uint32_t mark : cursor->cursor->drop_marks()) marks_->free(mark);
   group.cursors.erase(topic.id);
   if (!topic.options.ephemeral) {
@@ -104,6 +107,7 @@ void Engine::put_group(store::WriteSet& set, const GroupState& group) const {
 }
 
 void Engine::async_create_group(CreateGroupRequest request, CallContext context, Callback<GroupInfo> done) {
+  const Use use(*this);
   Status valid = check_usable();
   if (valid.ok()) valid = core::validate_source(request.source);
   if (valid.ok()) valid = core::validate_group_name(request.group);
@@ -150,10 +154,10 @@ void Engine::async_create_group(CreateGroupRequest request, CallContext context,
     const auto start_on = [&](TopicState& topic) {
       const auto known = starts->find(topic.id);
       switch (request.options.start.kind) {
-        case StartPoint::Kind::kEarliest: return topic.first;
+        case StartPoint::Kind::kEarliest: return first_shown(topic);
         case StartPoint::Kind::kLatest: return topic.next;
-        case StartPoint::Kind::kOffset: return std::max(topic.first, std::min(request.options.start.offset, topic.next));
-        case StartPoint::Kind::kTime: return known == starts->end() ? topic.next : std::max(known->second, topic.first);
+        case StartPoint::Kind::kOffset: return std::max(first_shown(topic), std::min(request.options.start.offset, topic.next));
+        case StartPoint::Kind::kTime: return known == starts->end() ? topic.next : std::max(known->second, first_shown(topic));
       }
       return topic.first;
     };
@@ -221,6 +225,7 @@ void Engine::async_pause_group(PauseGroupRequest request, CallContext context, C
 }
 
 void Engine::async_seek_group(SeekGroupRequest request, CallContext context, Callback<SeekGroupResult> done) {
+  const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return answer<SeekGroupResult>(std::move(done), usable, context);
   auto starts = std::make_shared<std::map<TopicId, Offset>>();
   if (Status found = find_starts(request.source, request.to, *starts); !found.ok()) return answer<SeekGroupResult>(std::move(done), found, context);
@@ -246,6 +251,7 @@ void Engine::async_seek_group(SeekGroupRequest request, CallContext context, Cal
 // --- Members -----------------------------------------------------------------------------------------------------------------
 
 void Engine::async_join(JoinRequest request, CallContext context, Callback<MemberId> done) {
+  const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return answer<MemberId>(std::move(done), usable, context);
   Result<MemberId> result = Status{ErrorCode::group_not_found, ""};
   {
@@ -268,6 +274,7 @@ void Engine::async_join(JoinRequest request, CallContext context, Callback<Membe
 }
 
 void Engine::async_leave(MemberId member, CallContext context, Callback<Done> done) {
+  const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return answer<Done>(std::move(done), usable, context);
   After after;
   Status status;
@@ -369,6 +376,7 @@ void Engine::add_ages(std::vector<GroupInfo>& groups) {
 }
 
 void Engine::async_get_group(GroupRef ref, CallContext context, Callback<GroupInfo> done) {
+  const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return answer<GroupInfo>(std::move(done), usable, context);
   std::vector<GroupInfo> one;
   {
@@ -387,6 +395,7 @@ void Engine::async_get_group(GroupRef ref, CallContext context, Callback<GroupIn
 }
 
 void Engine::async_list_groups(ListGroupsRequest request, CallContext context, Callback<ListGroupsResult> done) {
+  const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return answer<ListGroupsResult>(std::move(done), usable, context);
   ListGroupsResult out;
   {

@@ -1,11 +1,19 @@
 // What all verbs of the engine share: finding things, answering, and what follows a change.
 #include <unistd.h>
 
+#include <thread>
+
 #include "broker/core/names.h"
 #include "broker/engine/engine.h"
 #include "broker/engine/fork.h"
 
 namespace weir::engine {
+
+Status Engine::check_in_time(const CallContext& context) const {
+  if (context.cancellation.cancelled()) return {ErrorCode::cancelled, "cancelled before it was taken"};
+  if (context.deadline && *context.deadline <= options_.clock->now()) return {ErrorCode::deadline_exceeded, "the deadline passed before it was taken"};
+  return {};
+}
 
 Status Engine::check_usable() const {
   if (fork_generation_ != fork_generation()) return {ErrorCode::forked, "the broker was opened before fork() by process " + std::to_string(pid_)};
@@ -71,9 +79,15 @@ void Engine::finish(After after) {
 }
 
 void Engine::wake_one(GroupState& group, After& after) {
-  if (group.waiters.empty()) return;
-  FetchWaiterPtr waiter = std::move(group.waiters.front());
-  group.waiters.pop_front();
+  // One whose member holds all it may would take nothing, and nobody else would be woken in its place.
+  const auto can_take = [&](const FetchWaiterPtr& waiter) {
+    const auto held = group.flight.by_member.find(waiter->member.value);
+    return waiter->member.value == 0 || held == group.flight.by_member.end() || held->second < group.options.member_in_flight_max;
+  };
+  const auto first = std::find_if(group.waiters.begin(), group.waiters.end(), can_take);
+  if (first == group.waiters.end()) return;
+  FetchWaiterPtr waiter = std::move(*first);
+  group.waiters.erase(first);
   waiter->woken = true;
   if (!waiter->async) {
     after.wake.push_back(std::move(waiter));
@@ -125,6 +139,34 @@ void Engine::open_gate(After& after) {
     cursor->gate_opened();
     for (const auto& [ids, state] : cursors_)
       if (state->cursor.get() == cursor && cursor->has_returned()) activate(*state, after);
+  }
+}
+
+/// Its holder is gone: the next one's turn.
+void Engine::pass_gate() {
+  After after;
+  {
+    Lock lock(core_);
+    if (gate_.holder == nullptr) open_gate(after);
+  }
+  finish(std::move(after));
+}
+
+thread_local std::int64_t Engine::Use::mine_ = 0;
+
+std::size_t Engine::Use::stripe() noexcept {
+  static std::atomic<std::size_t> threads{0};
+  static thread_local const std::size_t mine = threads.fetch_add(1) % std::tuple_size_v<decltype(uses_)>;
+  return mine;
+}
+
+/// Until no verb is under way but those that this thread is in.
+void Engine::wait_for_uses() {
+  while (true) {
+    std::int64_t uses = 0;
+    for (const Uses& each : uses_) uses += each.count.load();
+    if (uses <= Use::mine()) return;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
 }
 

@@ -12,7 +12,8 @@
 namespace weir::engine {
 namespace {
 
-// The kernel's lock is per process, so a second open in the same process is noticed here. Guarded by its mutex.
+// The stores of this process. The kernel's lock is of the open file and not of the process: to read or copy the file does not give it up.
+// Guarded by its mutex.
 struct Registry {
   std::mutex mutex;
   std::set<std::string> open;
@@ -32,7 +33,6 @@ Status taken(const std::string& path, pid_t pid) {
 Result<std::unique_ptr<Owner>> Owner::take(const std::string& path) {
   Registry& all = registry();
   std::lock_guard lock(all.mutex);
-  // Closing any descriptor of a locked file gives the lock up, so look before opening it again.
   struct stat st {};
   if (::stat(path.c_str(), &st) == 0 && all.open.contains(std::to_string(st.st_dev) + ":" + std::to_string(st.st_ino))) return taken(path, ::getpid());
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -40,12 +40,10 @@ Result<std::unique_ptr<Owner>> Owner::take(const std::string& path) {
   struct flock lock_of {};
   lock_of.l_type = F_WRLCK;
   lock_of.l_whence = SEEK_SET;
-  if (::fcntl(fd, F_SETLK, &lock_of) != 0) {
-    struct flock other = lock_of;
-    const bool known = ::fcntl(fd, F_GETLK, &other) == 0 && other.l_type != F_UNLCK;
+  if (::fcntl(fd, F_OFD_SETLK, &lock_of) != 0) {
     char text[32] = {};
-    const ssize_t n = known ? 0 : ::pread(fd, text, sizeof text - 1, 0);
-    const pid_t pid = known ? other.l_pid : n > 0 ? static_cast<pid_t>(std::atoi(text)) : 0;
+    const ssize_t n = ::pread(fd, text, sizeof text - 1, 0);
+    const pid_t pid = n > 0 ? static_cast<pid_t>(std::atoi(text)) : 0;
     ::close(fd);
     return taken(path, pid);
   }

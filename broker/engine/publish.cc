@@ -62,11 +62,11 @@ Status for_each_message(const PublishRequest& request, Visit visit) {
 }  // namespace
 
 void Engine::async_publish(PublishRequest request, CallContext context, Callback<PublishResult> done) {
+  const Use use(*this);
   Status usable = check_usable();
   std::size_t bytes = 0;
   if (usable.ok()) usable = check_request(request, bytes);
-  if (usable.ok() && context.cancellation.cancelled()) usable = {ErrorCode::cancelled, "cancelled before it was taken"};
-  if (usable.ok() && context.deadline && *context.deadline <= options_.clock->now()) usable = {ErrorCode::deadline_exceeded, "the deadline passed before it was taken"};
+  if (usable.ok()) usable = check_in_time(context);
   if (!usable.ok()) return answer<PublishResult>(std::move(done), usable, context);
   if (ephemeral_topics_.load(std::memory_order_relaxed) > 0 && try_publish_ephemeral(request, context, done)) return;
   if (Status state = publishable(); !state.ok()) return answer<PublishResult>(std::move(done), state, context);
@@ -118,12 +118,12 @@ Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
   const PublishRequest& request = op.request;
   if (Status state = publishable(); !state.ok()) return state;
   Durability level = request.durability.value_or(Durability::kMemory);
+  bool ephemeral = false;
   TopicState* topic = nullptr;
-  std::uint64_t bytes_of_topic = 0;
+  absl::flat_hash_map<const TopicState*, std::uint64_t> capped;   // bytes for each topic that has a cap
   Status checked = for_each_message(request, [&](const std::string& name, const Message& message) -> Status {
     if (topic == nullptr || *topic->name != name) {
       topic = find_topic(name);
-      bytes_of_topic = 0;
       if (topic == nullptr) {
         Status missing = topic_missing(name);
         if (!options_.auto_create_topics || missing != ErrorCode::topic_not_found || core::is_internal(name)) return missing;
@@ -133,9 +133,15 @@ Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
       }
       if (!request.durability) level = std::max(level, topic->options.durability);
     }
-    bytes_of_topic += core::message_bytes(message) + kRecordBytes;
-    return check_for_topic(*topic, message, bytes_of_topic);
+    ephemeral = ephemeral || topic->options.ephemeral;
+    if (topic->options.bytes_max == 0) return check_for_topic(*topic, message, 0);
+    return check_for_topic(*topic, message, capped[topic] += core::message_bytes(message) + kRecordBytes);
   });
+  // Only now is it known that the topics are ephemeral: they were made by what stood before this in the queue, or by this.
+  if (ephemeral) {
+    op.level = Durability::kMemory;
+    return decide_ephemeral(op.request, op.result, after);
+  }
   if (!checked.ok()) return checked;
   if (level == Durability::kMemory) return {ErrorCode::invalid_argument, "durability: memory is for ephemeral topics; choose process or power"};
   op.level = level;
@@ -206,7 +212,6 @@ Status Engine::check_for_topic(const TopicState& topic, const Message& message, 
   if (message.payload.size() > topic.options.payload_bytes_max)
     return {ErrorCode::limit_exceeded, "payload: " + std::to_string(message.payload.size()) + " bytes; payload_bytes_max of topic \"" + *topic.name + "\" is " +
                                            std::to_string(topic.options.payload_bytes_max)};
-  if (topic.options.ephemeral) return {ErrorCode::invalid_argument, "topic: ephemeral \"" + *topic.name + "\" and durable topics do not mix in one request"};
   if (topic.options.bytes_max != 0 && topic.options.cap_policy == CapPolicy::kReject && topic.bytes() + topic.bytes_building + bytes_more > topic.options.bytes_max)
     return {ErrorCode::full, "topic \"" + *topic.name + "\" is at its cap: bytes_max is " + std::to_string(topic.options.bytes_max)};
   return {};
@@ -257,6 +262,7 @@ Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, 
     return {ErrorCode::invalid_argument, "durability: ephemeral topics have `memory` only"};
   std::uint64_t bytes = 0;
   TopicState* topic = nullptr;
+  absl::flat_hash_map<const TopicState*, std::uint64_t> capped;
   Status checked = for_each_message(request, [&](const std::string& name, const Message& message) -> Status {
     if (topic == nullptr || *topic->name != name) topic = find_topic(name);
     if (topic == nullptr) return topic_missing(name);
@@ -265,8 +271,9 @@ Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, 
     if (message.payload.size() > topic->options.payload_bytes_max)
       return {ErrorCode::limit_exceeded, "payload: " + std::to_string(message.payload.size()) + " bytes; payload_bytes_max of topic \"" + name + "\" is " +
                                              std::to_string(topic->options.payload_bytes_max)};
-    bytes += core::message_bytes(message) + sizeof(Message);
-    if (topic->options.bytes_max != 0 && topic->options.cap_policy == CapPolicy::kReject && topic->bytes() + bytes > topic->options.bytes_max)
+    const std::uint64_t more = core::message_bytes(message) + sizeof(Message);
+    bytes += more;
+    if (topic->options.bytes_max != 0 && topic->options.cap_policy == CapPolicy::kReject && topic->bytes() + (capped[topic] += more) > topic->options.bytes_max)
       return {ErrorCode::full, "topic \"" + name + "\" is at its cap: bytes_max is " + std::to_string(topic->options.bytes_max)};
     return {};
   });
@@ -355,7 +362,7 @@ bool Engine::make_ephemeral_room(std::uint64_t bytes) {
   const std::uint64_t goal = options_.ephemeral_bytes_max - options_.ephemeral_bytes_max / 4;
   After after;
   for (const auto& [id, topic] : topics_by_id_) {
-    if (!topic->options.ephemeral) continue;
+    if (!topic->options.ephemeral || topic->letters) continue;   // dead letters go by their own retention only
     const Offset settled = settled_by_all(*topic);
     while (!topic->tail.empty() && topic->tail.front()->end() <= settled && ephemeral_bytes_ + bytes > goal) {
       const ChunkPtr oldest = topic->tail.front();

@@ -8,12 +8,14 @@ constexpr std::size_t kSettlementsAtOnce = 32;
 }
 
 Status Engine::begin(const Token& token) {
+  const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return usable;
   const Lock lock(core_);
   return begin_locked(token);
 }
 
 Status Engine::begin_after(const Token& ended, const Token& next) {
+  const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return usable;
   const Lock lock(core_);
   std::uint32_t slot = 0;
@@ -65,7 +67,9 @@ Status Engine::settle_one(const Settlement& settlement, std::int64_t now, bool& 
 }
 
 void Engine::async_settle(SettleRequest request, CallContext context, Callback<SettleResult> done) {
+  const Use use(*this);
   Status usable = check_usable();
+  if (usable.ok()) usable = check_in_time(context);
   if (usable.ok() && request.settlements.size() > 10'000)
     usable = {ErrorCode::limit_exceeded, "settlements: " + std::to_string(request.settlements.size()) + " in one request; the limit is 10000"};
   if (usable.ok() && state_ == StoreState::kStopped) usable = stopped_status();

@@ -94,6 +94,7 @@ struct FetchWaiter {
   std::condition_variable changed;   ///< blocking fetches: their thread waits here
   std::atomic<bool> woken{false};    ///< set under the lock, read without it by a waiter that spins
   bool cancelled = false;
+  MemberId member;
   // Asynchronous fetches:
   bool async = false;
   FetchRequest request;

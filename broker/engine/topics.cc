@@ -79,6 +79,8 @@ void Engine::async_alter_topic(AlterTopicRequest request, CallContext context, C
     if (topic == nullptr) return topic_missing(request.name);
     if (request.options.ephemeral != topic->options.ephemeral)
       return Status{ErrorCode::invalid_argument, "ephemeral: cannot be altered; topic \"" + request.name + "\" is " + (topic->options.ephemeral ? "ephemeral" : "durable")};
+    if (topic->letters && (request.options.bytes_max != 0 || request.options.discard_settled))
+      return Status{ErrorCode::invalid_argument, "bytes_max, discard_settled: \"" + request.name + "\" holds dead letters, which go by age only"};
     if (topic->options.ephemeral) request.options.durability = Durability::kMemory;
     topic->options = request.options;
     if (!topic->options.ephemeral)
@@ -94,6 +96,7 @@ void Engine::drop_topic(const TopicPtr& topic, store::WriteSet& set, After& afte
   for (const CursorPtr& cursor : std::vector<CursorPtr>(topic->cursors)) {
     GroupState& group = *cursor->group;
     drop_cursor(cursor, set);
+    for (auto& call : std::exchange(deferred_, {})) after.call.push_back(std::move(call));
     if (!group.pattern) {
       drop_group(groups_by_id_.at(group.id.value), set, after, {ErrorCode::group_not_found, "topic \"" + *topic->name + "\" was deleted"});
     }
@@ -130,6 +133,7 @@ void Engine::async_delete_topic(DeleteTopicRequest request, CallContext context,
 }
 
 void Engine::async_get_topic(std::string name, CallContext context, Callback<TopicInfo> done) {
+  const Use use(*this);
   Result<TopicInfo> result = check_usable();
   if (result.status().ok() || result.code() == ErrorCode::ok) {
     Lock lock(core_);
@@ -140,6 +144,7 @@ void Engine::async_get_topic(std::string name, CallContext context, Callback<Top
 }
 
 void Engine::async_list_topics(ListTopicsRequest request, CallContext context, Callback<ListTopicsResult> done) {
+  const Use use(*this);
   Status valid = check_usable();
   if (valid.ok()) valid = core::validate_source(request.pattern);
   if (!valid.ok()) return answer<ListTopicsResult>(std::move(done), valid, context);
@@ -160,6 +165,7 @@ void Engine::async_list_topics(ListTopicsRequest request, CallContext context, C
 // --- Browsing (S-11) -----------------------------------------------------------------------------------------------------
 
 void Engine::async_browse(BrowseRequest request, CallContext context, Callback<BrowseResult> done) {
+  const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return answer<BrowseResult>(std::move(done), usable, context);
   if (context.caller_waits) return done(browse_now(request));
   workshop_->post([this, request = std::move(request), context = std::move(context), done = std::move(done)]() mutable {

@@ -202,7 +202,7 @@ struct SessionPosition {
 };
 
 /// One publish: messages for one topic (`topic` and `messages`), or for several (`batch`). All of it is stored, or nothing (S-9).
-/// Limits: 10,000 messages and 64 MiB a request.
+/// Limits: 10,000 messages and 65 MiB a request.
 struct PublishRequest {
   std::string topic{};
   std::vector<Message> messages{};

@@ -180,5 +180,29 @@ CONTRACT_TEST("a message delivered from an ephemeral topic outlives the topic", 
   CHECK(d.message.headers.find("h") == "v");
 }
 
+CONTRACT_TEST("an OK at power has synced what it rests on, although it writes nothing itself", "[S-4][S-5][S-6]") {
+  f.topic("orders");
+  f.group("orders", "billing");
+  const auto publish = [&](Durability level) {
+    PublishRequest request{.topic = "orders"};
+    request.messages.push_back({.payload = "1", .id = "order-1"});
+    request.durability = level;
+    return f->publish(std::move(request)).value().messages.at(0);
+  };
+  CHECK_FALSE(publish(Durability::kProcess).duplicate);
+  const std::uint64_t before = f->status().value().syncs;
+  CHECK(publish(Durability::kPower).duplicate);
+  CHECK(f->status().value().syncs > before);
+
+  const Delivered one = f.one("orders", "billing");
+  f.ack(one);   // at `process`
+  const std::uint64_t then = f->status().value().syncs;
+  SettleRequest again;
+  again.settlements.push_back(Settlement::ack(one.token));
+  again.durability = Durability::kPower;
+  expect_ok(f->settle(std::move(again)));
+  CHECK(f->status().value().syncs > then);
+}
+
 }  // namespace
 }  // namespace weir::test

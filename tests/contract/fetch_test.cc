@@ -352,5 +352,38 @@ CONTRACT_TEST("more deliveries than can be begun at once wait until others are s
   CHECK(f.stats("orders", "billing").depth == 0);
 }
 
+CONTRACT_TEST("a message larger than what is kept of the log is delivered after reopening", "[S-12][S-33]") {
+  f.options.read_cache_bytes_max = 256u << 10;
+  f.reopen();
+  f.topic("orders");
+  f.group("orders", "billing");
+  for (int i = 0; i < 30; ++i) f.publish("orders", {.payload = std::string(30'000, 'x')});
+  f.publish("orders", {.payload = std::string(900'000, 'y')});
+  f.reopen();
+  CHECK(f.fetch_all("orders", "billing", 31).size() == 31);
+}
+
+CONTRACT_TEST_EVERY_TOPIC("a member at its limit does not sleep on the wake-up of another", "[S-20]") {
+  f.topic("orders");
+  GroupOptions options;
+  options.member_in_flight_max = 1;
+  f.group("orders", "billing", options);
+  const MemberId full = f.join("orders", "billing"), idle = f.join("orders", "billing");
+  f.publish_texts("orders", {"1"});
+  (void)f.one("orders", "billing", {.member = full});
+  const auto fetch = [&](MemberId member) {
+    return std::async(std::launch::async, [&f, member] {
+      FetchRequest request{.source = "orders", .group = "billing"};
+      request.member = member;
+      request.wait = 3s;
+      return f->fetch(std::move(request)).value().deliveries.size();
+    });
+  };
+  auto a = fetch(full), b = fetch(idle);
+  f.publish_texts("orders", {"2"});
+  CHECK(b.get() == 1);
+  CHECK(a.get() == 0);
+}
+
 }  // namespace
 }  // namespace weir::test

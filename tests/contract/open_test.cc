@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <atomic>
+#include <thread>
 
 #include "tests/contract/fixture.h"
 #include "tests/support/child.h"
@@ -147,6 +149,34 @@ CONTRACT_TEST("when less than the reserve is free, publishes get storage_full an
   f.options.reserve_bytes = 0;
   CHECK(f.publish("orders", {.payload = "4"}) == Offset{3});
   CHECK(f->status().value().state == StoreState::kRunning);
+}
+
+CONTRACT_TEST("closing while other threads use the broker ends every call, with an answer", "[S-35]") {
+  for (int round = 0; round < 5; ++round) {
+    f.topic("orders");
+    f.group("orders", "billing");
+    std::vector<std::thread> threads;
+    std::atomic<int> answered{0};
+    const auto until_closed = [&](auto call) {
+      threads.emplace_back([&answered, call] {
+        while (call() != ErrorCode::closed) ++answered;
+      });
+    };
+    Broker* broker = &f.broker();
+    for (int i = 0; i < 2; ++i) until_closed([=] { return broker->publish("orders", {.payload = "1"}, Durability::kProcess).code(); });
+    until_closed([=] { return broker->browse({.topic = "orders"}).code(); });
+    until_closed([=] { return broker->group("orders", "billing").code(); });
+    until_closed([=] {
+      const auto got = broker->fetch({.source = "orders", .group = "billing"});
+      if (got.ok() && !got->deliveries.empty()) return broker->ack(got->deliveries[0].token).code();
+      return got.code();
+    });
+    while (answered < 200) std::this_thread::yield();
+    expect_ok(f->close());
+    for (std::thread& thread : threads) thread.join();
+    f.reopen();
+    expect_ok(f->delete_topic("orders"));
+  }
 }
 
 }  // namespace

@@ -266,13 +266,42 @@ CONTRACT_TEST_EVERY_TOPIC("a request holds at least one message and at most 10,0
   CHECK(f.topic_info("orders").next == Offset{10'000});
 }
 
-CONTRACT_TEST("a request has at most 64 MiB", "[S-9][S-33]") {
+CONTRACT_TEST("a request has at most 65 MiB, so that the largest message fits", "[S-9][S-33]") {
   f.topic("orders");
   const Payload mebibyte(std::string(1u << 20, 'x'));
   PublishRequest r{.topic = "orders"};
-  for (int i = 0; i < 65; ++i) r.messages.push_back({.payload = mebibyte});
-  expect_error(f->publish(std::move(r)), ErrorCode::limit_exceeded, "64");
+  for (int i = 0; i < 66; ++i) r.messages.push_back({.payload = mebibyte});
+  expect_error(f->publish(std::move(r)), ErrorCode::limit_exceeded, "68157440");
   CHECK(f.topic_info("orders").next == Offset{0});
+  f.topic("pictures", {.payload_bytes_max = 64u << 20});
+  expect_ok(f->publish("pictures", {.payload = std::string(64u << 20, 'x')}));
+}
+
+CONTRACT_TEST_EVERY_TOPIC("a cap holds for a topic's messages wherever they stand in a batch, and for no other topic's", "[S-9][S-10]") {
+  TopicOptions capped;
+  capped.bytes_max = 10'000;
+  f.topic("a", capped);
+  f.topic("b");
+  PublishRequest alternating;
+  for (int i = 0; i < 40; ++i) alternating.batch.push_back({i % 2 == 0 ? "a" : "b", {.payload = std::string(1000, 'x')}});
+  expect_error(f->publish(std::move(alternating)), ErrorCode::full, "a");
+  PublishRequest mostly_b;
+  for (int i = 0; i < 40; ++i) mostly_b.batch.push_back({"b", {.payload = std::string(1000, 'x')}});
+  mostly_b.batch.push_back({"a", {.payload = "1"}});
+  expect_ok(f->publish(std::move(mostly_b)));
+}
+
+CONTRACT_TEST("a publish to an ephemeral topic finds it although it is only being made", "[S-2][S-4]") {
+  for (int i = 0; i < 50; ++i) {
+    const std::string name = "bus" + std::to_string(i);
+    f->async_create_topic({name, {.ephemeral = true}, true}, {}, [](Result<TopicInfo>) {});
+    const auto published = answer_of<PublishResult>([&](Callback<PublishResult> done) {
+      PublishRequest request{.topic = name};
+      request.messages.push_back({.payload = "1"});
+      f->async_publish(std::move(request), {}, std::move(done));
+    });
+    expect_ok(published);
+  }
 }
 
 }  // namespace

@@ -362,5 +362,28 @@ CONTRACT_TEST_EVERY_TOPIC("a volatile group of a subscription goes when the subs
   CHECK(eventually([&] { return f->group("orders", "view").code() == ErrorCode::group_not_found; }));
 }
 
+CONTRACT_TEST_EVERY_TOPIC("a handler's delay that is out of range is taken as the nearest that is in it", "[S-16][S-18]") {
+  f.topic("orders");
+  std::atomic<int> runs{0};
+  auto subscription = f->subscribe("orders", {.group = "billing"}, [&](Delivery&) {
+    if (++runs == 1) throw RetryAfter(-5ms, "at once");
+  });
+  expect_ok(subscription);
+  f.publish_texts("orders", {"1"});
+  CHECK(eventually([&] { return runs == 2; }));
+  subscription->stop();
+  CHECK(f.stats("orders", "billing").retried == 1);
+}
+
+CONTRACT_TEST_EVERY_TOPIC("a lease may be extended for as long as can be said", "[S-15]") {
+  f.topic("orders");
+  f.group("orders", "billing");
+  f.publish_texts("orders", {"1"});
+  (void)f.one("orders", "billing", {.extend_until = Duration::max()});
+  f.advance(24h);
+  f.expect_nothing("orders", "billing");
+  CHECK(f.stats("orders", "billing").in_flight == 1);
+}
+
 }  // namespace
 }  // namespace weir::test

@@ -106,7 +106,14 @@ void FakeBroker::fill(std::size_t count, std::function<std::string(std::size_t)>
 
 std::vector<Delivered> FakeBroker::take(const FetchRequest& request) {
   std::vector<Delivered> out;
+  std::set<std::string> held;
+  for (const auto& [offset, stored] : leased_)
+    if (order_keys) held.insert(*stored.key);
   for (auto at = queue_.begin(); at != queue_.end() && out.size() < request.messages_max;) {
+    if (held.contains(*at->key)) {
+      ++at;
+      continue;
+    }
     if (hold_keys && !at->key->empty() && !busy_keys_.insert(*at->key).second) {
       ++at;
       continue;

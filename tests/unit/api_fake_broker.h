@@ -99,6 +99,7 @@ class FakeBroker : public UnsupportedBroker {
   // Knobs and instruments; the plain ones are set before use. Thread-safe where atomic or a function.
   GroupOptions group_options{};
   bool group_exists = false;
+  bool order_keys = false;                ///< a key's messages are not handed out beside those that another fetch has
   bool hold_keys = false;                 ///< one message of a key at a time
   bool keep_settlements = true;
   std::atomic<int> settles_busy{0};       ///< so many settles that do not wait answer `busy`
