@@ -162,7 +162,6 @@ class Engine final : public Broker {
   TopicState* find_topic(std::string_view name) const;
   Status topic_missing(std::string_view name) const;
   GroupPtr find_group(std::string_view source, std::string_view name) const;
-  CursorPtr find_cursor(const Token& token) const;
   CursorState* cursor_of(const Token& token) const;   // while the lock is held
   CursorPtr find_cursor(std::string_view topic, std::string_view group) const;
   std::string member_name(MemberId member) const;
@@ -307,7 +306,7 @@ class Engine final : public Broker {
   absl::flat_hash_map<std::uint64_t, MemberState> members_;
   std::uint64_t next_id_ = 1;
   std::uint64_t next_member_ = 1;
-  bool waits_are_short_ = false;
+  bool waits_are_short_ = false;          // the last blocking fetch did not wait long: the next looks before it sleeps
   struct alignas(64) Uses {
     std::atomic<std::int64_t> count{0};
   };

@@ -49,11 +49,6 @@ GroupPtr Engine::find_group(std::string_view source, std::string_view name) cons
   return at == groups_.end() ? nullptr : at->second;
 }
 
-CursorPtr Engine::find_cursor(const Token& token) const {
-  const auto at = cursors_.find({token.group.value, token.topic.value});
-  return at == cursors_.end() ? nullptr : at->second;
-}
-
 CursorState* Engine::cursor_of(const Token& token) const {
   const auto at = cursors_.find({token.group.value, token.topic.value});
   return at == cursors_.end() ? nullptr : at->second.get();

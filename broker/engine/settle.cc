@@ -3,9 +3,6 @@
 #include "broker/engine/answer.h"
 
 namespace weir::engine {
-namespace {
-constexpr std::size_t kSettlementsAtOnce = 32;
-}
 
 Status Engine::begin(const Token& token) {
   const Use use(*this);
@@ -82,10 +79,6 @@ void Engine::async_settle(SettleRequest request, CallContext context, Callback<S
     const std::int64_t now = now_ms();
     Lock lock(core_);
     for (std::size_t i = 0; i < request.settlements.size(); ++i) {
-      if (i % kSettlementsAtOnce == kSettlementsAtOnce - 1) {   // publishers need not wait for the whole request
-        lock.unlock();
-        lock.lock();
-      }
       Status status = settle_one(request.settlements[i], now, durable, after);
       if (status.ok() && all_ok) continue;
       if (all_ok) {

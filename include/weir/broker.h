@@ -29,11 +29,11 @@ namespace weir {
 /// programs call. Handlers (`subscribe`), futures, typed topics (typed.h) and producer sessions (producer.h) are
 /// written on top as well, so they behave alike on every engine.
 ///
-/// Concurrency. All functions may be called from any thread at any time. Requests that one thread submits are taken in that
-/// order. A callback is called exactly once, never inside the call that initiated it, and never on a thread that the broker
+/// Concurrency. All functions may be called from any thread at any time. What one thread publishes is taken in that order; what
+/// builds on an admin act waits for its answer. A callback is called exactly once, never inside the call that initiated it, and never on a thread that the broker
 /// itself needs: it runs on OpenOptions::executor, by default one thread of the broker that runs all callbacks one after another,
 /// so a callback that blocks delays other callbacks and nothing else. (The blocking forms set CallContext::caller_waits and
-/// are exempt.) A callback may call the asynchronous verbs, and must not destroy the broker.
+/// are exempt.) A callback may call the asynchronous verbs. It must not throw, and not destroy the broker.
 ///
 /// Back-pressure. A verb that finds its queue full answers `busy` at once; async_ready calls back when there is room again. The blocking forms
 /// wait for room by themselves, up to their deadline.

@@ -266,5 +266,30 @@ CONTRACT_TEST_EVERY_TOPIC("the source's cap does not apply to dead letters", "[S
   CHECK(f.letters("orders", "billing").size() == 20);
 }
 
+CONTRACT_TEST_EVERY_TOPIC("caps do not apply to dead letters, and cannot be given to them", "[S-23]") {
+  f.topic("orders");
+  f.group("orders", "billing");
+  f.dead_letter("orders", "billing", {.payload = "1"});
+  const std::string letters = dead_letter_topic("orders", "billing");
+  TopicOptions options = f.topic_info(letters).options;
+  options.bytes_max = 1;
+  options.cap_policy = CapPolicy::kDropOldest;
+  expect_error(f->alter_topic(letters, options), ErrorCode::invalid_argument, "bytes_max");
+  CHECK(f.letters("orders", "billing").size() == 1);
+}
+
+CONTRACT_TEST("dead letters of an ephemeral topic stay when room is needed", "[S-4][S-23]") {
+  f.options.ephemeral_bytes_max = 1u << 20;
+  f.reopen();
+  f.topic("bus", {.ephemeral = true});
+  f.group("bus", "billing");
+  f.dead_letter("bus", "billing", {.payload = "1"});
+  for (int i = 0; i < 40; ++i) {
+    f.publish("bus", {.payload = std::string(100'000, 'x')});
+    f.ack(f.one("bus", "billing"));
+  }
+  CHECK(f.letters("bus", "billing").size() == 1);
+}
+
 }  // namespace
 }  // namespace weir::test

@@ -276,5 +276,21 @@ CONTRACT_TEST_EVERY_TOPIC("a group may expire when nobody fetched for long", "[S
   CHECK(f.eventually_as_time_passes(1s, [&] { return f->group("orders", "view").code() == ErrorCode::group_not_found; }));
 }
 
+CONTRACT_TEST("what is hidden because all groups settled it stays hidden for a group that comes later", "[S-10][S-12]") {
+  f.topic("orders", {.discard_settled = true});
+  f.group("orders", "first");
+  PublishRequest request{.topic = "orders"};
+  for (const char* each : {"1", "2", "3"}) request.messages.push_back({.payload = each});
+  expect_ok(f->publish(std::move(request)));
+  const auto got = f.fetch_all("orders", "first", 3);
+  f.ack(got[0]);
+  f.ack(got[1]);
+  CHECK(texts(f.browse("orders")) == Texts{"3"});
+  f.group("orders", "second");
+  CHECK(texts(f.fetch_all("orders", "second", 1)) == Texts{"3"});
+  f.expect_nothing("orders", "second");
+  CHECK(texts(f.browse("orders")) == Texts{"3"});
+}
+
 }  // namespace
 }  // namespace weir::test

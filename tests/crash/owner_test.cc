@@ -1,6 +1,8 @@
 // One process opens a store (S-34).
 #include <catch2/catch.hpp>
 
+#include <filesystem>
+
 #include <string>
 
 #include <sys/wait.h>
@@ -37,6 +39,17 @@ TEST_CASE("a second process is told who has the store, and gets it once the owne
   const auto third = open(store, plain());
   INFO(third.status());
   CHECK(third.ok());
+}
+
+TEST_CASE("an owner that reads or copies its own store keeps its lock", "[crash][S-34]") {
+  test::TempDirectory directory;
+  const auto broker = open(directory.file("store"), plain());
+  REQUIRE(broker.ok());
+  std::filesystem::copy(directory.file("store"), directory.file("copy"), std::filesystem::copy_options::recursive);
+  Process other({"hold", directory.file("store")});
+  const std::string answer = other.read_line();
+  CHECK_THAT(answer, Catch::StartsWith("already_open"));
+  CHECK_THAT(answer, Catch::Contains(std::to_string(::getpid())));
 }
 
 TEST_CASE("the same process cannot open a store twice", "[crash][S-34]") {

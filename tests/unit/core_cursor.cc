@@ -301,12 +301,7 @@ TEST_CASE("cursor: a stuck key with a long backlog is spilled, and comes back in
 TEST_CASE("cursor: a retry that was loaded at open does not overtake its key's unsettled messages in the log", "[core][S-13]") {
   CursorStory s;
   for (int i = 0; i < 3; ++i) s.publish("a");
-  Item item;
-  item.id = {Offset{1}, 0};
-  item.key_hash = s.log[1].key_hash;
-  item.failures = 1;
-  item.due_ms = s.now - 1;
-  s.cursor.load(std::move(item), s.now);
+  s.load_due_retry(Offset{1});
   for (std::uint64_t expected = 0; expected < 3; ++expected) {
     const auto taken = s.fetch(1);
     REQUIRE(offsets(taken) == Offsets{expected});
@@ -317,12 +312,7 @@ TEST_CASE("cursor: a retry that was loaded at open does not overtake its key's u
 TEST_CASE("cursor: a loaded retry does not overtake what was blocked before the log reached it", "[core][S-13]") {
   CursorStory s;
   for (int i = 0; i < 4; ++i) s.publish("a");
-  Item item;
-  item.id = {Offset{2}, 0};
-  item.key_hash = s.log[2].key_hash;
-  item.failures = 1;
-  item.due_ms = s.now - 1;
-  s.cursor.load(std::move(item), s.now);
+  s.load_due_retry(Offset{2});
   const auto first = s.fetch(1);
   REQUIRE(offsets(first) == Offsets{0});
   REQUIRE(s.fetch().empty());   // 1 is blocked, 2 is reached, 3 is blocked

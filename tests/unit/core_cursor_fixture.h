@@ -68,6 +68,15 @@ struct CursorStory {
   void publish(std::string_view key = {}, std::int64_t expires_ms = 0, bool wanted = true) {
     log.push_back({Offset{log.size()}, key.empty() ? 0 : base::hash64(key, 7) | 1, expires_ms, 1, wanted});
   }
+  /// What a reopened store knows of a message that failed once and is due.
+  void load_due_retry(Offset offset) {
+    Item item;
+    item.id = {offset, 0};
+    item.key_hash = log[offset.value].key_hash;
+    item.failures = 1;
+    item.due_ms = now - 1;
+    cursor.load(std::move(item), now);
+  }
   /// One fetch: what came back first, then the log.
   std::vector<Taken> fetch(std::uint32_t room = 100, bool begun = true) {
     cursor.tick(now);
