@@ -8,17 +8,18 @@
 namespace weir {
 
 using api::call;
+using api::change;
 
 Result<TopicInfo> Broker::create_topic(std::string name, TopicOptions options, CallContext context) {
-  return call(*this, &Broker::async_create_topic, CreateTopicRequest{std::move(name), options, true}, std::move(context));
+  return change(*this, &Broker::async_create_topic, CreateTopicRequest{std::move(name), options, true}, std::move(context));
 }
 
 Result<TopicInfo> Broker::alter_topic(std::string name, TopicOptions options, CallContext context) {
-  return call(*this, &Broker::async_alter_topic, AlterTopicRequest{std::move(name), options}, std::move(context));
+  return change(*this, &Broker::async_alter_topic, AlterTopicRequest{std::move(name), options}, std::move(context));
 }
 
 Status Broker::delete_topic(std::string name, CallContext context) {
-  return call(*this, &Broker::async_delete_topic, DeleteTopicRequest{std::move(name)}, std::move(context)).status();
+  return change(*this, &Broker::async_delete_topic, DeleteTopicRequest{std::move(name)}, std::move(context)).status();
 }
 
 Result<TopicInfo> Broker::topic(std::string name, CallContext context) {
@@ -52,7 +53,7 @@ Result<PublishResult> Broker::publish_all(std::string_view topic, std::vector<Me
 }
 
 Result<PublishResult> Broker::publish(PublishRequest request, CallContext context) {
-  return call(*this, &Broker::async_publish, std::move(request), std::move(context));
+  return change(*this, &Broker::async_publish, std::move(request), std::move(context));
 }
 
 std::future<Result<PublishResult>> Broker::publish_future(PublishRequest request, CallContext context) {
@@ -64,16 +65,16 @@ std::future<Result<PublishResult>> Broker::publish_future(PublishRequest request
 }
 
 Result<GroupInfo> Broker::create_group(std::string source, std::string group, GroupOptions options, CallContext context) {
-  return call(*this, &Broker::async_create_group, CreateGroupRequest{std::move(source), std::move(group), std::move(options), true},
+  return change(*this, &Broker::async_create_group, CreateGroupRequest{std::move(source), std::move(group), std::move(options), true},
               std::move(context));
 }
 
 Result<GroupInfo> Broker::alter_group(std::string source, std::string group, GroupOptions options, CallContext context) {
-  return call(*this, &Broker::async_alter_group, AlterGroupRequest{std::move(source), std::move(group), std::move(options)}, std::move(context));
+  return change(*this, &Broker::async_alter_group, AlterGroupRequest{std::move(source), std::move(group), std::move(options)}, std::move(context));
 }
 
 Status Broker::delete_group(std::string source, std::string group, CallContext context) {
-  return call(*this, &Broker::async_delete_group, GroupRef{std::move(source), std::move(group)}, std::move(context)).status();
+  return change(*this, &Broker::async_delete_group, GroupRef{std::move(source), std::move(group)}, std::move(context)).status();
 }
 
 Result<GroupInfo> Broker::group(std::string source, std::string group, CallContext context) {
@@ -85,15 +86,15 @@ Result<ListGroupsResult> Broker::list_groups(ListGroupsRequest request, CallCont
 }
 
 Status Broker::pause_group(std::string source, std::string group, CallContext context) {
-  return call(*this, &Broker::async_pause_group, PauseGroupRequest{std::move(source), std::move(group), true}, std::move(context)).status();
+  return change(*this, &Broker::async_pause_group, PauseGroupRequest{std::move(source), std::move(group), true}, std::move(context)).status();
 }
 
 Status Broker::resume_group(std::string source, std::string group, CallContext context) {
-  return call(*this, &Broker::async_pause_group, PauseGroupRequest{std::move(source), std::move(group), false}, std::move(context)).status();
+  return change(*this, &Broker::async_pause_group, PauseGroupRequest{std::move(source), std::move(group), false}, std::move(context)).status();
 }
 
 Result<SeekGroupResult> Broker::seek_group(std::string source, std::string group, StartPoint to, CallContext context) {
-  return call(*this, &Broker::async_seek_group, SeekGroupRequest{std::move(source), std::move(group), to}, std::move(context));
+  return change(*this, &Broker::async_seek_group, SeekGroupRequest{std::move(source), std::move(group), to}, std::move(context));
 }
 
 Result<MemberId> Broker::join(JoinRequest request, CallContext context) {
@@ -101,7 +102,7 @@ Result<MemberId> Broker::join(JoinRequest request, CallContext context) {
 }
 
 Status Broker::leave(MemberId member, CallContext context) {
-  return call(*this, &Broker::async_leave, member, std::move(context)).status();
+  return change(*this, &Broker::async_leave, member, std::move(context)).status();
 }
 
 Result<FetchResult> Broker::fetch(FetchRequest request, CallContext context) {
@@ -109,7 +110,7 @@ Result<FetchResult> Broker::fetch(FetchRequest request, CallContext context) {
 }
 
 Result<SettleResult> Broker::settle(SettleRequest request, CallContext context) {
-  return call(*this, &Broker::async_settle, std::move(request), std::move(context));
+  return change(*this, &Broker::async_settle, std::move(request), std::move(context));
 }
 
 Status Broker::settle(Settlement settlement, CallContext context) {

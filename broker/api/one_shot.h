@@ -13,6 +13,8 @@ class OneShot {
  public:
   void open() noexcept;
   void wait() noexcept;
+  /// For another use, behind the return of wait().
+  void shut() noexcept { state_.store(kShut, std::memory_order_relaxed); }
 
  private:
   enum : std::uint32_t { kShut, kAwaited, kOpen };

@@ -56,7 +56,7 @@ void Settler::send_and_wait(std::size_t index) {
   if (settlements.empty()) return;
   SettleRequest request;
   request.settlements = settlements;
-  settlements = not_taken(std::move(settlements), broker_.settle(std::move(request)));
+  settlements = not_taken(std::move(settlements), lanes_[index].call->settle(broker_, std::move(request)));
   if (settlements.empty()) return;
   {
     const std::lock_guard lock(mutex_);
@@ -73,8 +73,18 @@ void Settler::close_lane(std::size_t index) {
 void Settler::settle_late(Settlement settlement) {
   const std::shared_lock gate(gate_);
   if (abandoned_) return;
+  const auto call = std::make_shared<SettleCall>();
+  {
+    const std::lock_guard lock(mutex_);
+    if (no_more_late_) return;
+    late_.push_back(call);
+  }
+  SettleRequest request;
+  request.settlements.push_back(std::move(settlement));
   // When even this fails the lease runs out, and the message is delivered again.
-  static_cast<void>(broker_.settle(std::move(settlement)));
+  static_cast<void>(call->settle(broker_, std::move(request)));
+  const std::lock_guard lock(mutex_);
+  std::erase(late_, call);
 }
 
 void Settler::submit(Settlements settlements) {
@@ -144,7 +154,7 @@ void Settler::resend() {
   for (Settlements& settlements : again) {
     SettleRequest request;
     request.settlements = settlements;
-    Settlements rest = not_taken(std::move(settlements), broker_.settle(std::move(request)));
+    Settlements rest = not_taken(std::move(settlements), keepers_call_->settle(broker_, std::move(request)));
     if (rest.empty()) continue;
     const std::lock_guard lock(mutex_);
     again_.push_back(std::move(rest));
@@ -165,11 +175,11 @@ bool Settler::disown_handlers() {
 }
 
 void Settler::settle_now(Settlements settlements) {
-  for (int i = 0; i < kAgainMax && !settlements.empty(); ++i) {
+  for (int i = 0; i < kAgainMax && !settlements.empty() && !given_up_.cancelled(); ++i) {
     if (i > 0) keeper_->wait_for(kAgainWait);
     SettleRequest request;
     request.settlements = settlements;
-    settlements = not_taken(std::move(settlements), broker_.settle(std::move(request)));
+    settlements = not_taken(std::move(settlements), keepers_call_->settle(broker_, std::move(request)));
   }
 }
 
@@ -188,7 +198,24 @@ void Settler::finish() {
   for (Settlements& settlements : rest) settle_now(std::move(settlements));
 }
 
+void Settler::give_up() {
+  Cancellation(given_up_).cancel();
+  for (Lane& lane : lanes_) lane.call->give_up();
+  keepers_call_->give_up();
+}
+
+CallContext Settler::while_wanted() const {
+  CallContext context;
+  context.cancellation = given_up_;
+  return context;
+}
+
 void Settler::abandon() {
+  {
+    const std::lock_guard lock(mutex_);
+    no_more_late_ = true;
+    for (const auto& call : late_) call->give_up();
+  }
   const std::lock_guard gate(gate_);
   abandoned_ = true;
 }

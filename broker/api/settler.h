@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "broker/api/bell.h"
+#include "broker/api/settle_call.h"
 #include "weir/broker.h"
 
 namespace weir::api {
@@ -19,6 +20,7 @@ namespace weir::api {
 /// Operation. Every worker has a lane of its own where settlements gather, so that workers do not meet. A lane is sent when it is full, when its
 /// worker finds no more work, and by the keeper's sweep when neither happens soon: a slow handler holds back nothing. What was sent is kept
 /// until the broker has answered; what the broker could not take now (`busy` and everything else that is retryable) is sent again.
+/// A broker that cannot answer (its disk is full) holds nobody for longer than give_up().
 ///
 /// Concurrency. A lane's functions are called by its worker, the keeper's by the keeper (subscription_impl.h); answers come on any thread.
 /// Lock order: a lane's mutex, then mutex_. No lock is held in a call of the broker but gate_, which nothing else is locked under.
@@ -60,6 +62,12 @@ class Settler : public std::enable_shared_from_this<Settler> {
   /// Everything that is unsent or unanswered is settled; later answers are ignored. Does not wait for callbacks, so it may be waited for by one.
   void finish();
 
+  // --- For whoever ends the subscription -----------------------------------------------------------------------------
+
+  /// The time is up: what waits for the broker's answer, and all that would, goes on without it. The broker may settle it still.
+  void give_up();
+  /// A context for other calls that shall not wait for longer than that.
+  CallContext while_wanted() const;
   /// For the broker's close: settle_late() does nothing any more, and none is under way.
   void abandon();
 
@@ -70,6 +78,7 @@ class Settler : public std::enable_shared_from_this<Settler> {
     std::uint64_t sends = 0;               // guarded by mutex
     bool disowned = false, closed = false; // guarded by mutex
     std::atomic<bool> in_handler{false};   // set by the worker, cleared under mutex
+    const std::shared_ptr<SettleCall> call = std::make_shared<SettleCall>();   // the worker's, but for giving up
     std::size_t unsent_known = 0;          // the worker's own
     std::uint64_t sends_seen = 0;          // the keeper's own
   };
@@ -82,6 +91,8 @@ class Settler : public std::enable_shared_from_this<Settler> {
 
   Broker& broker_;
   const std::shared_ptr<Bell> keeper_;
+  const std::shared_ptr<SettleCall> keepers_call_ = std::make_shared<SettleCall>();   // the keeper's, but for giving up
+  const Cancellation given_up_ = Cancellation::make();
   std::vector<Lane> lanes_;
 
   std::mutex mutex_;
@@ -92,6 +103,8 @@ class Settler : public std::enable_shared_from_this<Settler> {
 
   std::shared_mutex gate_;  // shared: a late settlement uses the broker
   bool abandoned_ = false;  // guarded by gate_
+  std::vector<std::shared_ptr<SettleCall>> late_;              // guarded by mutex_
+  bool no_more_late_ = false;                                  // guarded by mutex_
 };
 
 }  // namespace weir::api

@@ -116,6 +116,7 @@ void Broker::end_subscriptions(Duration grace) {
   }
   for (const auto& one : alive) one->request_stop(grace, {ErrorCode::closed, "the broker is closed"});
   for (const auto& one : alive) {
+    if (one->own_thread()) one->will_not_return();
     one->wait_finished();
     one->abandon();
   }

@@ -22,6 +22,11 @@ Subscription::~Subscription() { stop(); }
 
 void Subscription::stop(Duration grace) {
   if (!impl_) return;
+  if (impl_->forked()) {
+    // Nothing of it may be touched in the child, and nobody is there to end it.
+    new auto(std::move(impl_));
+    return;
+  }
   impl_->request_stop(grace, ok());
   if (impl_->own_thread()) return;  // the keeper does the rest
   impl_->wait_finished();

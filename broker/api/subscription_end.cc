@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::microseconds kTick{500};
 constexpr std::chrono::milliseconds kPatience{5};  // how often the outcomes of the last handlers are looked for
+constexpr std::chrono::milliseconds kAnswersGrace{1000};  // for the broker's last answers, behind the handlers' grace
 constexpr int kQuietTicks = 8;  // the keeper goes back to sleep after so many without work
 
 thread_local const Subscription::Impl* this_threads_impl = nullptr;
@@ -82,9 +83,21 @@ void Subscription::Impl::request_stop(Duration grace, Status status) {
   bell_->ring();
 }
 
+/// When the grace is over the broker may be unable to answer (a full disk), so what still waits for its answer is given up then (S-35).
 void Subscription::Impl::wait_finished() {
   std::unique_lock lock(mutex_);
+  while (!finished_ && std::chrono::steady_clock::now() < deadline_ + kAnswersGrace) ended_.wait_until(lock, deadline_ + kAnswersGrace);
+  if (finished_) return;
+  lock.unlock();
+  settler_->give_up();
+  lock.lock();
   ended_.wait(lock, [this] { return finished_; });
+}
+
+void Subscription::Impl::will_not_return() {
+  const std::lock_guard lock(mutex_);
+  ++wait_for_end_;
+  ended_.notify_all();
 }
 
 bool Subscription::Impl::own_thread() const noexcept { return this_threads_impl == this; }
@@ -144,7 +157,7 @@ void Subscription::Impl::wind_up() {
   wait_for_workers();
   settler_->finish();
   // The group may be gone already, or the broker closed; then there is nothing to leave.
-  static_cast<void>(broker_.leave(member()));
+  static_cast<void>(broker_.leave(member(), settler_->while_wanted()));
   Status why;
   {
     const std::lock_guard lock(mutex_);
@@ -170,12 +183,12 @@ void Subscription::Impl::release_unclaimed() {
 // left alone: the broker may be destroyed as soon as the subscription has finished.
 void Subscription::Impl::wait_for_workers() {
   std::unique_lock lock(mutex_);
-  while (at_work_ > 0 && std::chrono::steady_clock::now() < deadline_) {
+  while (at_work_ > wait_for_end_ && std::chrono::steady_clock::now() < deadline_) {
     lock.unlock();
     settler_->sweep(true);  // handlers that go on hold no outcome back
     settler_->resend();
     lock.lock();
-    if (at_work_ > 0) ended_.wait_until(lock, std::min(deadline_, std::chrono::steady_clock::now() + kPatience));
+    if (at_work_ > wait_for_end_) ended_.wait_until(lock, std::min(deadline_, std::chrono::steady_clock::now() + kPatience));
   }
   if (at_work_ == 0) return;
   lock.unlock();

@@ -16,6 +16,7 @@
 #include "broker/api/batch.h"
 #include "broker/api/bell.h"
 #include "broker/api/settler.h"
+#include "broker/base/fork.h"
 #include "weir/broker.h"
 #include "weir/subscription.h"
 
@@ -55,6 +56,10 @@ struct Subscription::Impl : std::enable_shared_from_this<Subscription::Impl> {
   void wait_finished();
   /// Called by a thread of this subscription?
   bool own_thread() const noexcept;
+  /// This process is the child of a fork: the threads of the subscription are not in it.
+  bool forked() const noexcept { return fork_generation_ != base::fork_generation(); }
+  /// The calling thread is in a handler, and waits for the end: nobody needs to wait for it.
+  void will_not_return();
   /// Behind wait_finished(): the threads are gone, except those in disowned handlers, which are left alone.
   void join();
   void abandon() { settler_->abandon(); }
@@ -96,6 +101,7 @@ struct Subscription::Impl : std::enable_shared_from_this<Subscription::Impl> {
 
   Broker& broker_;
   const Plan plan_;
+  const std::uint64_t fork_generation_ = base::fork_generation();
   const Cancellation stop_ = Cancellation::make();
   const std::shared_ptr<api::Bell> bell_ = std::make_shared<api::Bell>();
   const std::shared_ptr<api::Settler> settler_;
@@ -115,6 +121,7 @@ struct Subscription::Impl : std::enable_shared_from_this<Subscription::Impl> {
   std::uint32_t sleepers_ = 0;                         // guarded by mutex_
   bool waking_ = false;                                // guarded by mutex_: a sleeper has been called and is not up yet
   std::uint32_t at_work_ = 0;                          // guarded by mutex_: workers that have not exited
+  std::uint32_t wait_for_end_ = 0;                     // guarded by mutex_: of these, whose handler waits for the end itself
   std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();  // guarded by mutex_
   Status end_status_;                                  // guarded by mutex_: why it ended by itself
   bool finished_ = false;                              // guarded by mutex_

@@ -25,6 +25,7 @@ inline constexpr std::size_t kRequestMessagesMax = 10'000;
 inline constexpr std::size_t kRequestBytesMax = 65u << 20;   // the largest message, whatever else it has
 inline constexpr std::size_t kFilterConditionsMax = 64;
 inline constexpr std::size_t kFilterDepthMax = 8;
+inline constexpr std::size_t kWaitersMax = 65'536;          ///< asynchronous requests of a kind that wait in one broker; past it `busy`
 inline constexpr std::size_t kErrorBytesMax = 4096;         ///< of a settlement; longer ones are cut
 inline constexpr Duration kTtlMax = std::chrono::hours{24 * 3650};
 inline constexpr Duration kRetryDelayMax = std::chrono::hours{24 * 365};

@@ -20,6 +20,7 @@ void Engine::submit_admin(CallContext context, Callback<T> done, UniqueFunction<
   const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return answer<T>(std::move(done), usable, context);
   if (Status late = check_in_time(context); !late.ok()) return answer<T>(std::move(done), late, context);
+  if (Status room = check_room(context); !room.ok()) return answer<T>(std::move(done), room, context);
   auto op = std::make_unique<Op>();
   auto result = std::make_shared<Result<T>>(Status{ErrorCode::internal, "not decided"});
   op->level = store_ ? Durability::kPower : Durability::kMemory;

@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include "broker/base/check.h"
+#include "broker/base/fork.h"
 #include "broker/core/limits.h"
 #include "broker/engine/answer.h"
 
@@ -22,6 +23,11 @@ std::chrono::steady_clock::time_point steady_deadline(const CallContext& context
 }  // namespace
 
 void Engine::call_back(UniqueFunction<void()> function) {
+  if (fork_generation_ != base::fork_generation()) {
+    // In the child of a fork no executor has its threads any more, and a callback never runs inside its call.
+    std::thread([function = std::move(function)]() mutable { function(); }).detach();
+    return;
+  }
   if (options_.executor)
     options_.executor(std::move(function));
   else
@@ -48,6 +54,7 @@ void Engine::submit(std::unique_ptr<Op> op, const CallContext& context) {
   }
   queue_bytes_ += op->bytes;
   queue_.push_back(std::move(op));
+  queue_size_.store(queue_.size(), std::memory_order_relaxed);
   if (leading_) return;
   if (waits) {
     leading_ = true;
@@ -63,14 +70,17 @@ void Engine::submit(std::unique_ptr<Op> op, const CallContext& context) {
 }
 
 Status Engine::wait_for_room(Lock& lock, const Op& op, const CallContext& context) {
+  refused_bytes_ = std::max<std::uint64_t>(refused_bytes_, op.bytes);
   if (!op.caller_waits) return {ErrorCode::busy, "the queue of publishes is full (queue_bytes_max, queue_requests_max)"};
   const auto until = steady_deadline(context, *options_.clock);
   std::uint64_t subscription = 0;
   if (context.cancellation) {
     lock.unlock();
-    subscription = context.cancellation.state()->subscribe([this] {
-      std::lock_guard inner(queue_mutex_);
-      room_.notify_all();
+    subscription = context.cancellation.state()->subscribe([reach = std::weak_ptr(reach_)] {
+      with(reach, [](Engine& engine) {
+        std::lock_guard inner(engine.queue_mutex_);
+        engine.room_.notify_all();
+      });
     });
     lock.lock();
   }
@@ -98,15 +108,19 @@ Status Engine::wait_for_room(Lock& lock, const Op& op, const CallContext& contex
 
 void Engine::async_ready(CallContext context, Callback<Done> done) {
   const Use use(*this);
-  if (Status usable = check_usable(); !usable.ok()) return answer<Done>(std::move(done), usable, context);
-  {
+  Status usable = check_usable();
+  if (usable.ok()) {
     std::lock_guard lock(queue_mutex_);
-    if (queue_bytes_ >= options_.queue_bytes_max || queue_.size() >= options_.queue_requests_max) {
-      ready_waiters_.push_back([this, done = std::move(done), context]() mutable { answer<Done>(std::move(done), Done{}, context); });
-      return;
+    // Ready for what was refused, however large it was: it finds the queue empty then, or room in it.
+    if (!queue_.empty() && (queue_bytes_ + refused_bytes_ > options_.queue_bytes_max || queue_.size() >= options_.queue_requests_max)) {
+      if (ready_waiters_.size() < core::kWaitersMax) {
+        ready_waiters_.push_back([this, done = std::move(done), context]() mutable { answer<Done>(std::move(done), Done{}, context); });
+        return;
+      }
+      usable = {ErrorCode::busy, "ready: " + std::to_string(core::kWaitersMax) + " callers wait for room already"};
     }
   }
-  answer<Done>(std::move(done), Done{}, context);
+  answer<Done>(std::move(done), usable.ok() ? Result<Done>(Done{}) : Result<Done>(std::move(usable)), context);
 }
 
 /// One commit of all that waits. `lock` is of the queue, and held at the beginning and at the end.
@@ -114,6 +128,8 @@ void Engine::lead_once(Lock& lock) {
   auto commit = std::make_unique<Commit>();
   commit->ops.swap(queue_);
   queue_bytes_ = 0;
+  queue_size_.store(0, std::memory_order_relaxed);
+  refused_bytes_ = 0;
   commit_wanted_ = false;
   std::vector<UniqueFunction<void()>> ready = std::exchange(ready_waiters_, {});
   if (room_waiters_ > 0) room_.notify_all();

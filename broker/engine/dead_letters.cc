@@ -88,6 +88,7 @@ void Engine::async_list_dead_letters(ListDeadLettersRequest request, CallContext
     usable = {ErrorCode::unsupported, "filters of dead letters are not built into this engine yet"};
   if (!usable.ok()) return answer<ListDeadLettersResult>(std::move(done), usable, context);
   if (context.caller_waits) return done(list_letters(request));
+  if (Status room = check_room(context); !room.ok()) return answer<ListDeadLettersResult>(std::move(done), room, context);
   workshop_->post([this, request = std::move(request), context = std::move(context), done = std::move(done)]() mutable {
     answer<ListDeadLettersResult>(std::move(done), list_letters(request), context);
   });
@@ -147,6 +148,7 @@ void Engine::async_redrive(RedriveRequest request, CallContext context, Callback
     usable = {ErrorCode::limit_exceeded, "letters: " + std::to_string(request.letters.size()) + " in one request; the limit is 10000"};
   if (!usable.ok()) return answer<RedriveResult>(std::move(done), usable, context);
   if (context.caller_waits) return done(redrive_now(std::move(request)));
+  if (Status room = check_room(context); !room.ok()) return answer<RedriveResult>(std::move(done), room, context);
   workshop_->post([this, request = std::move(request), context = std::move(context), done = std::move(done)]() mutable {
     answer<RedriveResult>(std::move(done), redrive_now(std::move(request)), context);
   });

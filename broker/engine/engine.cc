@@ -4,8 +4,9 @@
 
 #include <random>
 
+#include "broker/core/limits.h"
 #include "broker/engine/answer.h"
-#include "broker/engine/fork.h"
+#include "broker/base/fork.h"
 
 namespace weir::engine {
 namespace {
@@ -29,7 +30,7 @@ Engine::Engine(std::string location, OpenOptions options, Hooks hooks)
       options_(std::move(options)),
       hooks_(std::move(hooks)),
       pid_(::getpid()),
-      fork_generation_(fork_generation()),
+      fork_generation_(base::fork_generation()),
       dedup_(options_.dedup_ids_max) {
   if (!options_.clock) options_.clock = system_clock();
   if (options_.seed == 0) {
@@ -38,6 +39,7 @@ Engine::Engine(std::string location, OpenOptions options, Hooks hooks)
   }
   random_ = base::Prng(options_.seed);
   opened_ = options_.clock->now();
+  reach_->engine = this;
 }
 
 Result<std::unique_ptr<Broker>> Engine::open(const std::string& location, OpenOptions options, Hooks hooks) {
@@ -48,6 +50,9 @@ Result<std::unique_ptr<Broker>> Engine::open(const std::string& location, OpenOp
     if (able[s] == Support::kAbsent) missing += (missing.empty() ? "S-" : ", S-") + std::to_string(s);
   }
   if (!missing.empty()) return Status{ErrorCode::unsupported, "the embedded engine lacks " + missing};
+  if (Status valid = core::validate(options.topic_defaults); !valid.ok()) return Status{valid.code(), "topic_defaults: " + valid.message()};
+  if (options.topic_defaults.ephemeral) options.topic_defaults.durability = Durability::kMemory;
+  if (options.close_grace < Duration{0}) return Status{ErrorCode::invalid_argument, "close_grace: is negative"};
   const bool disk = location != "memory:";
   std::unique_ptr<Engine> engine(new Engine(location, std::move(options), std::move(hooks)));
   engine->hash_seed_ = engine->options_.seed;
@@ -99,13 +104,17 @@ void Engine::start_threads() {
 }
 
 Engine::~Engine() {
-  if (fork_generation_ != fork_generation()) {
+  if (fork_generation_ != base::fork_generation()) {
     // In the child nothing of it may be touched: its threads are not there, and its files are the parent's.
     leak();
     return;
   }
   if (running_) close_now(Duration{0});
   if (closer_.joinable()) closer_.join();
+  {
+    const std::lock_guard lock(reach_->mutex);
+    reach_->engine = nullptr;
+  }
   workshop_.reset();
   callbacks_.reset();
   break_circles();
@@ -124,6 +133,7 @@ void Engine::break_circles() {
   cursors_.clear();
 }
 
+/// In the child of a fork: what refers to threads of the parent, or waits for them when it is destroyed, is left alone.
 void Engine::leak() {
   (void)owner_.release();
   (void)marks_.release();
@@ -131,6 +141,13 @@ void Engine::leak() {
   (void)callbacks_.release();
   (void)workshop_.release();
   for (std::thread* thread : {&writer_, &syncer_, &timer_, &closer_}) new std::thread(std::move(*thread));
+  // To destroy a condition variable waits for those that the parent's threads are waiting on, so they begin anew.
+  for (std::condition_variable* changed : {&timer_wake_, &writer_wake_, &room_, &syncer_wake_}) new (changed) std::condition_variable;
+  // Groups have waiting fetches; they and what they are linked with stay where they are.
+  new auto(std::move(groups_));
+  new auto(std::move(groups_by_id_));
+  new auto(std::move(topics_by_id_));
+  new auto(std::move(async_waiters_));
 }
 
 const Capabilities& Engine::capabilities() const noexcept {
@@ -141,7 +158,7 @@ const Capabilities& Engine::capabilities() const noexcept {
 // --- Closing (S-35) ----------------------------------------------------------------------------------------------------------
 
 void Engine::async_close(CallContext context, Callback<Done> done) {
-  if (fork_generation_ != fork_generation()) return answer<Done>(std::move(done), check_usable(), context);
+  if (fork_generation_ != base::fork_generation()) return answer<Done>(std::move(done), check_usable(), context);
   if (context.caller_waits) {
     close_now(options_.close_grace);
     return done(Done{});
@@ -155,6 +172,33 @@ void Engine::async_close(CallContext context, Callback<Done> done) {
     close_now(options_.close_grace);
     call_back([done = std::move(done)]() mutable { done(Done{}); });
   });
+}
+
+/// Nothing is taken into the pipeline any more, and everything that is in it is answered. Idempotent.
+void Engine::end_writer() {
+  {
+    Lock lock(queue_mutex_);
+    writer_ends_ = true;
+    for (auto& ready : ready_waiters_) call_back(std::move(ready));
+    ready_waiters_.clear();
+  }
+  writer_wake_.notify_all();
+  room_.notify_all();
+  if (writer_.joinable()) writer_.join();
+  {
+    // A blocking caller may lead still.
+    Lock lock(queue_mutex_);
+    writer_wake_.wait(lock, [this] { return !leading_ || stuck_; });
+  }
+  // What a full disk kept from being written is answered now.
+  std::vector<std::unique_ptr<Op>> left;
+  {
+    Lock lock(queue_mutex_);
+    left = std::exchange(queue_, {});
+    if (stuck_) answer_unknown(*stuck_, {ErrorCode::closed, "the broker was closed before there was room on the disk"});
+  }
+  for (auto& op : left) op->status = {ErrorCode::closed, "the broker is closed"};
+  complete(std::move(left));
 }
 
 void Engine::close_now(Duration grace) {
@@ -178,31 +222,11 @@ void Engine::close_now(Duration grace) {
   timer_wake_.notify_all();
   finish(std::move(after));
   timer_.join();
-  workshop_->wait_until_idle();   // asynchronous fetches are answered `closed` there
+  // Asynchronous fetches are answered `closed` in the workshop. What waits there for a full disk is answered by the end of the writer.
+  while (!workshop_->wait_until_idle(std::chrono::milliseconds(20)))
+    if (has_stuck_commit_) end_writer();
   closed_ = true;
-  {
-    Lock lock(queue_mutex_);
-    writer_ends_ = true;
-    for (auto& ready : ready_waiters_) call_back(std::move(ready));
-    ready_waiters_.clear();
-  }
-  writer_wake_.notify_all();
-  room_.notify_all();
-  writer_.join();
-  {
-    // A blocking caller may lead still.
-    Lock lock(queue_mutex_);
-    writer_wake_.wait(lock, [this] { return !leading_ || stuck_; });
-  }
-  // What a full disk kept from being written is answered now.
-  std::vector<std::unique_ptr<Op>> left;
-  {
-    Lock lock(queue_mutex_);
-    left = std::exchange(queue_, {});
-    if (stuck_) answer_unknown(*stuck_, {ErrorCode::closed, "the broker was closed before there was room on the disk"});
-  }
-  for (auto& op : left) op->status = {ErrorCode::closed, "the broker is closed"};
-  complete(std::move(left));
+  end_writer();
   if (syncer_.joinable()) {
     {
       Lock lock(sync_mutex_);
@@ -214,7 +238,7 @@ void Engine::close_now(Duration grace) {
   }
   wait_for_uses();
   workshop_->wait_until_idle();
-  if (marks_ && state_ == StoreState::kRunning) marks_->clean();
+  if (marks_) marks_->clean();   // whatever the disk did, no handler died
   if (state_ != StoreState::kStopped) state_ = StoreState::kClosed;
   store_.reset();
   marks_.reset();
@@ -232,6 +256,7 @@ void Engine::async_drain(DrainRequest request, CallContext context, Callback<Don
     Lock lock(core_);
     for (const GroupRef& ref : request.groups)
       if (!find_group(ref.source, ref.group)) usable = {ErrorCode::group_not_found, "no group \"" + ref.group + "\" on \"" + ref.source + "\""};
+    if (usable.ok() && drains_.size() >= core::kWaitersMax) usable = {ErrorCode::busy, "drain: " + std::to_string(core::kWaitersMax) + " callers wait already"};
     if (usable.ok()) {
       Drain& drain = drains_.emplace_back();
       drain.request = std::move(request);
@@ -246,7 +271,7 @@ void Engine::async_drain(DrainRequest request, CallContext context, Callback<Don
 
 void Engine::async_status(CallContext context, Callback<BrokerStatus> done) {
   const Use use(*this);
-  if (fork_generation_ != fork_generation()) return answer<BrokerStatus>(std::move(done), check_usable(), context);
+  if (fork_generation_ != base::fork_generation()) return answer<BrokerStatus>(std::move(done), check_usable(), context);
   BrokerStatus out;
   out.state = closed_ && state_ != StoreState::kStopped ? StoreState::kClosed : state_.load();
   out.location = location_;
@@ -291,6 +316,7 @@ void Engine::async_verify(CallContext context, Callback<Done> done) {
     return Done{};
   };
   if (context.caller_waits) return done(verify());
+  if (Status room = check_room(context); !room.ok()) return answer<Done>(std::move(done), room, context);
   workshop_->post([this, verify, context = std::move(context), done = std::move(done)]() mutable { answer<Done>(std::move(done), verify(), context); });
 }
 

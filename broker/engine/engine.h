@@ -16,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <shared_mutex>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -109,6 +110,14 @@ class Engine final : public Broker {
     ChunkPtr read;
   };
 
+  /// How callbacks of cancellations find the engine: one may run while, or after, the engine ends.
+  struct Reach {
+    std::shared_mutex mutex;
+    Engine* engine = nullptr;   ///< guarded by mutex
+  };
+  /// `visit` is called with the engine if it is there, which then stays until it returns.
+  static void with(const std::weak_ptr<Reach>& reach, const std::function<void(Engine&)>& visit);
+
   /// A verb is under way: closing keeps the store until it has ended.
   class Use {
    public:
@@ -136,6 +145,7 @@ class Engine final : public Broker {
   // engine.cc
   void start_threads();
   void close_now(Duration grace);
+  void end_writer();
   void break_circles();
   void leak();
 
@@ -151,9 +161,10 @@ class Engine final : public Broker {
   std::uint64_t key_of_log(const CursorState& state, const Mark& mark);
   void put_store_record(store::WriteSet& set) const;
 
-  // helpers.cc; all but the first three under core_
+  // helpers.cc; all but the first four under core_
   Status check_usable() const;
   Status check_in_time(const CallContext& context) const;
+  Status check_room(const CallContext& context) const;
   void pass_gate();
   void wait_for_uses();
   void log(LogLevel level, const std::string& line) const;
@@ -187,6 +198,7 @@ class Engine final : public Broker {
   CursorPtr make_cursor(GroupState& group, TopicState& topic, Offset start, After& after);
   void drop_cursor(CursorPtr cursor, store::WriteSet& set);
   void drop_group(GroupPtr group, store::WriteSet& set, After& after, const Status& why);
+  void delete_unused_group(GroupRef ref, GroupId id, CallContext context, Callback<Done> done);
   void put_group(store::WriteSet& set, const GroupState& group) const;
   Status find_starts(const std::string& source, const StartPoint& start, std::map<TopicId, Offset>& out);
   GroupInfo info(const GroupState& group) const;
@@ -288,6 +300,7 @@ class Engine final : public Broker {
   const Hooks hooks_;
   const pid_t pid_;
   const std::uint64_t fork_generation_;
+  const std::shared_ptr<Reach> reach_ = std::make_shared<Reach>();
   std::unique_ptr<Owner> owner_;
   std::unique_ptr<Marks> marks_;               // null without a disk
   std::unique_ptr<store::Store> store_;        // null without a disk
@@ -350,6 +363,8 @@ class Engine final : public Broker {
   // guarded by queue_mutex_:
   std::vector<std::unique_ptr<Op>> queue_;
   std::uint64_t queue_bytes_ = 0;
+  std::uint64_t refused_bytes_ = 0;            // the largest publish that was told `busy` since the queue was empty
+  std::atomic<std::size_t> queue_size_{0};     // as queue_.size(), for those who only look
   bool leading_ = false;
   bool commit_wanted_ = false;
   bool writer_asleep_ = false;

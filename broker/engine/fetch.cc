@@ -1,4 +1,5 @@
 // Fetching: leases under the lock, bodies outside of it (S-13, S-14, S-19, S-20).
+#include "broker/core/limits.h"
 #include "broker/engine/answer.h"
 
 namespace weir::engine {
@@ -346,6 +347,7 @@ void Engine::async_fetch(FetchRequest request, CallContext context, Callback<Fet
       waiter->until = std::min(waiter->until, std::chrono::steady_clock::now() + std::min<std::chrono::nanoseconds>(*left, std::chrono::hours{24}));
   waiter->member = request.member;
   if (context.caller_waits) return fetch_blocking(std::move(request), std::move(context), std::move(waiter), std::move(done));
+  if (Status room = check_room(context); !room.ok()) return answer<FetchResult>(std::move(done), room, context);
   waiter->async = true;
   waiter->request = std::move(request);
   waiter->context = std::move(context);
@@ -375,12 +377,12 @@ void Engine::wait_for_wake(FetchWaiter& waiter, Lock& lock) {
 void Engine::fetch_blocking(FetchRequest request, CallContext context, FetchWaiterPtr waiter, Callback<FetchResult> done) {
   std::uint64_t subscription = 0;
   if (context.cancellation) {
-    subscription = context.cancellation.state()->subscribe([this, waiter] {
-      {
-        std::lock_guard lock(core_);
+    subscription = context.cancellation.state()->subscribe([reach = std::weak_ptr(reach_), waiter] {
+      with(reach, [&](Engine& engine) {
+        std::lock_guard lock(engine.core_);
         waiter->cancelled = true;
-      }
-      waiter->changed.notify_all();
+        waiter->changed.notify_all();
+      });
     });
     if (subscription == 0) return done(Status{ErrorCode::cancelled, "cancelled"});
   }
@@ -429,7 +431,9 @@ void Engine::fetch_async(FetchWaiterPtr waiter) {
       if (const GroupPtr group = find_group(waiter->request.source, waiter->request.group)) leave_queue(group, waiter, after);
     } else if (!fetch_step(waiter->request, lock, out, after)) {
       out = FetchResult{};
-      if (std::chrono::steady_clock::now() < waiter->until) {
+      if (std::chrono::steady_clock::now() < waiter->until && async_waiters_.size() >= core::kWaitersMax) {
+        out = Status{ErrorCode::busy, "fetch: " + std::to_string(core::kWaitersMax) + " asynchronous fetches wait already"};
+      } else if (std::chrono::steady_clock::now() < waiter->until) {
         const GroupPtr group = find_group(waiter->request.source, waiter->request.group);
         waiter->woken = false;
         group->waiters.push_back(waiter);
@@ -446,16 +450,18 @@ void Engine::fetch_async(FetchWaiterPtr waiter) {
     return answer<FetchResult>(std::move(waiter->done), std::move(out), waiter->context);
   }
   if (waiter->context.cancellation && waiter->subscription == 0) {
-    waiter->subscription = waiter->context.cancellation.state()->subscribe([this, weak = std::weak_ptr<FetchWaiter>(waiter)] {
-      After now;
-      {
-        std::lock_guard lock(core_);
-        const FetchWaiterPtr held = weak.lock();
-        if (!held || held->woken) return;
-        held->cancelled = true;
-        wake_waiter(held, now);
-      }
-      finish(std::move(now));
+    waiter->subscription = waiter->context.cancellation.state()->subscribe([reach = std::weak_ptr(reach_), weak = std::weak_ptr<FetchWaiter>(waiter)] {
+      with(reach, [&](Engine& engine) {
+        After now;
+        {
+          std::lock_guard lock(engine.core_);
+          const FetchWaiterPtr held = weak.lock();
+          if (!held || held->woken) return;
+          held->cancelled = true;
+          engine.wake_waiter(held, now);
+        }
+        engine.finish(std::move(now));
+      });
     });
     if (waiter->subscription == 0) {
       After now;

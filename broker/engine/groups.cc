@@ -280,6 +280,7 @@ void Engine::async_leave(MemberId member, CallContext context, Callback<Done> do
   Status status;
   bool last_of_volatile = false;
   GroupRef ref;
+  GroupId id;
   {
     Lock lock(core_);
     const auto at = members_.find(member.value);
@@ -296,12 +297,22 @@ void Engine::async_leave(MemberId member, CallContext context, Callback<Done> do
       if (!group.flight.by_member.contains(member.value)) members_.erase(at);
       last_of_volatile = group.options.is_volatile && group.members.empty();
       ref = {group.source, group.name};
+      id = group.id;
     }
   }
   finish(std::move(after));
   if (!status.ok()) return answer<Done>(std::move(done), status, context);
-  if (last_of_volatile) return async_delete_group(std::move(ref), std::move(context), std::move(done));
+  if (last_of_volatile) return delete_unused_group(std::move(ref), id, std::move(context), std::move(done));
   answer<Done>(std::move(done), Done{}, context);
+}
+
+/// Deletes a group that nobody uses, unless somebody does by the time it is decided, or another has its name.
+void Engine::delete_unused_group(GroupRef ref, GroupId id, CallContext context, Callback<Done> done) {
+  submit_admin<Done>(std::move(context), std::move(done), [this, ref = std::move(ref), id](store::WriteSet& set, After& after) -> Result<Done> {
+    const GroupPtr group = find_group(ref.source, ref.group);
+    if (group && group->id == id && group->members.empty() && (group->options.is_volatile || group->flight.leased == 0)) drop_group(group, set, after, {ErrorCode::group_not_found, "deleted"});
+    return Done{};
+  });
 }
 
 // --- Figures -----------------------------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 
 #include <thread>
 
+#include "broker/core/limits.h"
 #include "broker/core/names.h"
 #include "broker/engine/engine.h"
-#include "broker/engine/fork.h"
+#include "broker/base/fork.h"
 
 namespace weir::engine {
 
@@ -15,8 +16,16 @@ Status Engine::check_in_time(const CallContext& context) const {
   return {};
 }
 
+/// Room for one more request that is not a publish: asynchronous ones are bounded, those of callers that wait by their threads (S-33).
+Status Engine::check_room(const CallContext& context) const {
+  if (context.caller_waits) return {};
+  if (queue_size_.load(std::memory_order_relaxed) >= options_.queue_requests_max) return {ErrorCode::busy, "the queue is full (queue_requests_max)"};
+  if (workshop_->waiting() >= core::kWaitersMax) return {ErrorCode::busy, std::to_string(core::kWaitersMax) + " asynchronous requests wait already"};
+  return {};
+}
+
 Status Engine::check_usable() const {
-  if (fork_generation_ != fork_generation()) return {ErrorCode::forked, "the broker was opened before fork() by process " + std::to_string(pid_)};
+  if (fork_generation_ != base::fork_generation()) return {ErrorCode::forked, "the broker was opened before fork() by process " + std::to_string(pid_)};
   if (closed_) return {ErrorCode::closed, "the broker is closed"};
   return {};
 }
@@ -145,6 +154,13 @@ void Engine::pass_gate() {
     if (gate_.holder == nullptr) open_gate(after);
   }
   finish(std::move(after));
+}
+
+void Engine::with(const std::weak_ptr<Reach>& reach, const std::function<void(Engine&)>& visit) {
+  const std::shared_ptr<Reach> held = reach.lock();
+  if (!held) return;
+  const std::shared_lock lock(held->mutex);
+  if (held->engine != nullptr) visit(*held->engine);
 }
 
 thread_local std::int64_t Engine::Use::mine_ = 0;

@@ -58,7 +58,13 @@ Result<std::unique_ptr<Marks>> Marks::open(const std::string& path) {
   const Status failed = map == MAP_FAILED ? io_error(path, "map") : Status{};
   ::close(fd);
   if (!failed.ok()) return failed;
-  return std::unique_ptr<Marks>(new Marks(map));
+  std::unique_ptr<Marks> marks(new Marks(map));
+  // A new file begins with zeros, also after a crash in its making: its name is written last.
+  constexpr char kNoMagic[sizeof kMagic] = {};
+  const char* const magic = marks->header().magic;
+  if (std::memcmp(magic, kMagic, sizeof kMagic) != 0 && std::memcmp(magic, kNoMagic, sizeof kNoMagic) != 0)
+    return Status{ErrorCode::corruption, path + ": at byte 0: this is not a file of begun marks; remove it to accept that running deliveries are not known"};
+  return marks;
 }
 
 Marks::~Marks() { ::munmap(map_, kFileBytes); }

@@ -1,25 +1,35 @@
 #include "broker/engine/owner.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <mutex>
-#include <set>
 
 namespace weir::engine {
 namespace {
 
-// The stores of this process. The kernel's lock is of the open file and not of the process: to read or copy the file does not give it up.
-// Guarded by its mutex.
+// The stores of this process, by device and inode. The kernel's lock is of the open file and not of the process: to read or copy the file does not
+// give it up, and the child of a fork would hold it on, so the child closes what it was left. Guarded by its mutex.
 struct Registry {
   std::mutex mutex;
-  std::set<std::string> open;
+  std::map<std::string, int> open;
 };
 Registry& registry() {
-  static Registry* const all = new Registry;
+  static Registry* const all = [] {
+    static auto* const made = new Registry;
+    ::pthread_atfork([] { made->mutex.lock(); }, [] { made->mutex.unlock(); },
+                     [] {
+                       for (const auto& [identity, fd] : made->open) ::close(fd);
+                       made->open.clear();
+                       made->mutex.unlock();
+                     });
+    return made;
+  }();
   return *all;
 }
 
@@ -55,7 +65,7 @@ Result<std::unique_ptr<Owner>> Owner::take(const std::string& path) {
   // What it says is for people; the lock is what counts, so a full disk is no reason to refuse.
   [[maybe_unused]] const ssize_t written = ::pwrite(fd, text.data(), text.size(), 0);
   std::string identity = std::to_string(st.st_dev) + ":" + std::to_string(st.st_ino);
-  all.open.insert(identity);
+  all.open.emplace(identity, fd);
   return std::unique_ptr<Owner>(new Owner(fd, std::move(identity)));
 }
 

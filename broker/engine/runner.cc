@@ -20,9 +20,15 @@ void Runner::post(UniqueFunction<void()> function) {
   {
     std::lock_guard lock(mutex_);
     posted_.push_back(std::move(function));
+    waiting_.store(posted_.size(), std::memory_order_relaxed);
     wake = std::exchange(asleep_, false);
   }
   if (wake) changed_.notify_one();
+}
+
+bool Runner::wait_until_idle(std::chrono::milliseconds time) {
+  std::unique_lock lock(mutex_);
+  return idle_.wait_for(lock, time, [this] { return posted_.empty() && !busy_; });
 }
 
 void Runner::wait_until_idle() {
@@ -43,6 +49,7 @@ void Runner::run() {
     }
     if (posted_.empty()) return;
     batch.swap(posted_);
+    waiting_.store(0, std::memory_order_relaxed);
     busy_ = true;
     lock.unlock();
     for (auto& function : batch) {

@@ -67,6 +67,7 @@ void Engine::async_settle(SettleRequest request, CallContext context, Callback<S
   const Use use(*this);
   Status usable = check_usable();
   if (usable.ok()) usable = check_in_time(context);
+  if (usable.ok()) usable = check_room(context);
   if (usable.ok() && request.settlements.size() > 10'000)
     usable = {ErrorCode::limit_exceeded, "settlements: " + std::to_string(request.settlements.size()) + " in one request; the limit is 10000"};
   if (usable.ok() && state_ == StoreState::kStopped) usable = stopped_status();

@@ -87,7 +87,7 @@ void Engine::housekeep() {
   check_disk_space(true);
   const Time now = options_.clock->now();
   std::vector<core::Dedup::Expired> expired;
-  std::vector<GroupRef> idle;
+  std::vector<std::pair<GroupRef, GroupId>> idle;
   std::vector<ChunkPtr> garbage;
   bool retain_now = false, has_sessions = false;
   {
@@ -101,9 +101,9 @@ void Engine::housekeep() {
     for (const auto& [name, group] : groups_) {
       if (!group->waiters.empty()) group->last_used_ms = now_ms();
       if (group->options.expire_idle && group->members.empty() && group->flight.leased == 0 && now_ms() - group->last_used_ms >= group->options.expire_idle->count())
-        idle.push_back({group->source, group->name});
+        idle.push_back({{group->source, group->name}, group->id});
       else if (group->options.is_volatile && group->had_member && group->members.empty())
-        idle.push_back({group->source, group->name});
+        idle.push_back({{group->source, group->name}, group->id});
       for (const auto& [topic, state] : group->cursors)
         if (state->topic->options.ephemeral) forget_changes(*state);
     }
@@ -120,7 +120,7 @@ void Engine::housekeep() {
     op->done = [](Status) {};   // what was not erased is expired again after the next open
     submit(std::move(op), {});
   }
-  for (GroupRef& ref : idle) async_delete_group(std::move(ref), {}, [](Result<Done>) {});
+  for (auto& [ref, id] : idle) delete_unused_group(std::move(ref), id, {}, [](Result<Done>) {});
   if (retain_now) workshop_->post([this] { retain(); });
 }
 

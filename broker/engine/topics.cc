@@ -168,6 +168,7 @@ void Engine::async_browse(BrowseRequest request, CallContext context, Callback<B
   const Use use(*this);
   if (Status usable = check_usable(); !usable.ok()) return answer<BrowseResult>(std::move(done), usable, context);
   if (context.caller_waits) return done(browse_now(request));
+  if (Status room = check_room(context); !room.ok()) return answer<BrowseResult>(std::move(done), room, context);
   workshop_->post([this, request = std::move(request), context = std::move(context), done = std::move(done)]() mutable {
     answer<BrowseResult>(std::move(done), browse_now(request), context);
   });

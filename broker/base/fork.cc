@@ -1,10 +1,10 @@
-#include "broker/engine/fork.h"
+#include "broker/base/fork.h"
 
 #include <pthread.h>
 
 #include <atomic>
 
-namespace weir::engine {
+namespace weir::base {
 namespace {
 std::atomic<std::uint64_t> generation{1};
 const int registered = ::pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
@@ -15,4 +15,4 @@ std::uint64_t fork_generation() noexcept {
   return generation.load(std::memory_order_relaxed);
 }
 
-}  // namespace weir::engine
+}  // namespace weir::base

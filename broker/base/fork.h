@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-namespace weir::engine {
+namespace weir::base {
 
 /// A number that is different in a child that was forked after it was first asked for.
 std::uint64_t fork_generation() noexcept;
 
-}  // namespace weir::engine
+}  // namespace weir::base
