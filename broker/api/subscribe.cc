@@ -10,6 +10,8 @@
 namespace weir {
 namespace {
 
+constexpr int kJoinsMax = 100;
+
 GroupOptions group_options(const SubscribeOptions& asked) {
   GroupOptions options;
   const auto set = [](auto& to, const auto& from) {
@@ -124,11 +126,17 @@ void Broker::end_subscriptions(Duration grace) {
 
 Result<Subscription> Broker::subscribe(std::string source, SubscribeOptions options, Handler handler) {
   if (Status status = check(options, handler); !status.ok()) return status;
-  const Result<GroupInfo> group = find_or_create(*this, source, options);
-  if (!group.ok()) return group.status();
-  if (std::string text = differences(options, group->options); !text.empty())
-    return Status(ErrorCode::options_differ, "group " + options.group + " on " + source + ": " + text);
-  const Result<MemberId> member = join({source, options.group, member_name(options.member)});
+  Result<GroupInfo> group = GroupInfo{};
+  Result<MemberId> member = MemberId{};
+  // A volatile group goes with its last member, which may be between our finding it and our joining it.
+  for (int i = 0; i < kJoinsMax; ++i) {
+    group = find_or_create(*this, source, options);
+    if (!group.ok()) return group.status();
+    if (std::string text = differences(options, group->options); !text.empty())
+      return Status(ErrorCode::options_differ, "group " + options.group + " on " + source + ": " + text);
+    member = join({source, options.group, member_name(options.member)});
+    if (!(member.code() == ErrorCode::group_not_found)) break;
+  }
   if (!member.ok()) return member.status();
 
   Subscription::Impl::Plan plan;

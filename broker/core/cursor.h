@@ -79,6 +79,9 @@ class MarkSink {
   virtual void finished(std::uint32_t mark) = 0;
 };
 
+/// Why a message that was leased is not delivered: it is past its ttl, retention took its body, or the filter was changed while it waited behind its key.
+enum class Undeliverable : std::uint8_t { kExpired, kLost, kFiltered };
+
 /// Totals since open.
 struct CursorTotals {
   std::uint64_t delivered = 0, acked = 0, retried = 0, released = 0, expired_leases = 0, expired = 0, filtered = 0, dead_lettered = 0;
@@ -133,8 +136,8 @@ class Cursor {
   void begin(std::uint32_t slot, std::uint32_t mark);
   /// Ends a delivery, or extends it; ok, lease_lost or already_settled. A settlement that was made before is answered as it was (S-14).
   ErrorCode settle(const Settlement& settlement, std::int64_t now_ms);
-  /// A leased message turned out to be past its ttl, or its body is gone by retention (`lost`): it is not delivered.
-  void drop(std::uint32_t slot, bool lost, std::int64_t now_ms);
+  /// A leased message turned out not to be for delivery.
+  void drop(std::uint32_t slot, Undeliverable why, std::int64_t now_ms);
   /// A lease that nobody was told of ends as if it had not been. Of a key's, the last first.
   void take_back(std::uint32_t slot);
   /// Gives back what a member holds and has not begun (`all`: begun ones too), uncounted.

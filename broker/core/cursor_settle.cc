@@ -298,20 +298,16 @@ void Cursor::remember(const ItemId& id, std::uint64_t epoch, std::uint8_t kind, 
   }
 }
 
-void Cursor::drop(std::uint32_t slot, bool lost, std::int64_t now_ms) {
+void Cursor::drop(std::uint32_t slot, Undeliverable why, std::int64_t now_ms) {
   Item& item = items_[slot];
   const std::uint64_t hash = item.key_hash;
   end_lease(slot);
-  if (!lost) {
-    ++totals_.expired;
-    if (env_.options->dead_letter_expired) {
-      die(slot, DeathReason::kExpired, now_ms);
-    } else {
-      forget(slot, kNoSettlement, now_ms);
-    }
-  } else {
+  if (why == Undeliverable::kExpired) ++totals_.expired;
+  if (why == Undeliverable::kFiltered) ++totals_.filtered;
+  if (why == Undeliverable::kExpired && env_.options->dead_letter_expired)
+    die(slot, DeathReason::kExpired, now_ms);
+  else
     forget(slot, kNoSettlement, now_ms);
-  }
   if (hash != 0) {
     queue_key_if_free(hash);
     forget_key_if_idle(hash);

@@ -127,7 +127,7 @@ void Engine::async_ready(CallContext context, Callback<Done> done) {
 void Engine::lead_once(Lock& lock) {
   auto commit = std::make_unique<Commit>();
   commit->ops.swap(queue_);
-  queue_bytes_ = 0;
+  commit->bytes = std::exchange(queue_bytes_, 0);
   queue_size_.store(0, std::memory_order_relaxed);
   refused_bytes_ = 0;
   commit_wanted_ = false;
@@ -205,7 +205,7 @@ void Engine::expect(const Op& op) const {
 
 /// Decides, writes and answers. Gives the commit back when there was no room to write it.
 std::unique_ptr<Commit> Engine::run_commit(std::unique_ptr<Commit> commit) {
-  check_disk_space(false);
+  check_disk_space(false, commit->bytes);
   After after;
   {
     Lock lock(core_);
@@ -363,6 +363,7 @@ std::unique_ptr<Commit> Engine::write_and_finish(std::unique_ptr<Commit> commit)
     }
     if (status.ok() && !commit->set.empty()) {
       status = store_->write(commit->set);
+      written_unchecked_.fetch_add(commit->set.bytes(), std::memory_order_relaxed);
       if (status.ok()) {
         commits_.fetch_add(1, std::memory_order_relaxed);
         marks_->acknowledged(commit->number);

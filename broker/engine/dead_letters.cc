@@ -11,18 +11,37 @@ constexpr std::uint32_t kRedriveStep = 1000;   // letters given back by one comm
 
 }  // namespace
 
-/// The dead-letter topic of a cursor; made with the first letter.
-TopicPtr Engine::letters_topic(const CursorState& state, store::WriteSet& set, After& after) {
-  const std::string name = core::dead_letter_topic(*state.topic->name, state.group->name);
-  const auto at = topics_.find(name);
-  if (at != topics_.end()) return at->second;
+TopicOptions Engine::letters_options(const CursorState& state) {
   TopicOptions options;
   options.ephemeral = state.topic->options.ephemeral;
   options.durability = options.ephemeral ? Durability::kMemory : Durability::kProcess;
   options.retention_age = kLettersKept;
   options.payload_bytes_max = 64u << 20;
-  Result<TopicPtr> made = make_topic(name, options, state.group->id, state.topic->id, set, after);
+  return options;
+}
+
+/// The dead-letter topic of a cursor; made with the first letter, or when somebody asks more of it than a look.
+TopicPtr Engine::letters_topic(const CursorState& state, store::WriteSet& set, After& after) {
+  const std::string name = core::dead_letter_topic(*state.topic->name, state.group->name);
+  const auto at = topics_.find(name);
+  if (at != topics_.end()) return at->second;
+  Result<TopicPtr> made = make_topic(name, letters_options(state), state.group->id, state.topic->id, set, after);
   return *made;
+}
+
+/// The group and topic whose dead letters have this name, whether there are any or not.
+CursorPtr Engine::cursor_of_letters(std::string_view name) const {
+  if (!core::is_internal(name)) return nullptr;
+  for (const auto& [ids, state] : cursors_)
+    if (!state->topic->internal && core::dead_letter_topic(*state->topic->name, state->group->name) == name) return state;
+  return nullptr;
+}
+
+/// A topic by its name, which may be one of dead letters that was not needed before.
+TopicState* Engine::find_or_make_letters(std::string_view name, store::WriteSet& set, After& after) {
+  if (TopicState* topic = find_topic(name)) return topic;
+  const CursorPtr cursor = cursor_of_letters(name);
+  return cursor ? letters_topic(*cursor, set, after).get() : nullptr;
 }
 
 /// Writes the deaths of a cursor into its dead-letter topic, with `commit`; those of ephemeral topics at once.

@@ -247,7 +247,7 @@ class Engine final : public Broker {
   bool writable() const { return state_.load(std::memory_order_relaxed) != StoreState::kStopped; }
   void stop_writes(const Status& status);
   void enter_storage_full(const std::string& reason);
-  void check_disk_space(bool force);
+  void check_disk_space(bool force, std::uint64_t bytes = 0);
 
   // fetch.cc
   Result<GroupPtr> group_of_fetch(const FetchRequest& request);
@@ -258,7 +258,7 @@ class Engine final : public Broker {
   bool look_at_log(const CursorPtr& state, core::Taking& taking, std::vector<Grant>& grants, Missing& missing);
   void note_grant(const CursorPtr& state, std::uint32_t slot, ChunkPtr chunk, bool begun, std::vector<Grant>& grants);
   void start(CursorState& state, std::uint32_t slot);
-  Status deliver(std::vector<Grant> grants, std::uint64_t bytes_max, FetchResult& out);
+  Status deliver(std::vector<Grant> grants, std::uint64_t bytes_max, const Filter* new_filter, FetchResult& out);
   bool fetch_step(const FetchRequest& request, Lock& lock, Result<FetchResult>& out, After& after);
   void wait_for_wake(FetchWaiter& waiter, Lock& lock);
   void fetch_blocking(FetchRequest request, CallContext context, FetchWaiterPtr waiter, Callback<FetchResult> done);
@@ -272,7 +272,10 @@ class Engine final : public Broker {
   Status settle_one(const Settlement& settlement, std::int64_t now, bool& durable, After& after);
 
   // dead_letters.cc
+  static TopicOptions letters_options(const CursorState& state);
   TopicPtr letters_topic(const CursorState& state, store::WriteSet& set, After& after);
+  CursorPtr cursor_of_letters(std::string_view name) const;
+  TopicState* find_or_make_letters(std::string_view name, store::WriteSet& set, After& after);
   void bury(CursorState& state, Commit* commit, After& after);
   Result<ListDeadLettersResult> list_letters(const ListDeadLettersRequest& request);
   Result<RedriveResult> redrive_now(RedriveRequest request);
@@ -396,6 +399,7 @@ class Engine final : public Broker {
   mutable std::mutex reason_mutex_;
   std::string reason_;                          // guarded by reason_mutex_
   std::chrono::steady_clock::time_point space_checked_{};   // likewise
+  std::atomic<std::uint64_t> written_unchecked_{0};         // bytes written since the room on the disk was looked at
   std::atomic<bool> has_stuck_commit_{false};
   std::atomic<bool> closing_{false};
   std::atomic<bool> closed_{false};

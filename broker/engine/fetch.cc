@@ -206,13 +206,13 @@ void Engine::start(CursorState& state, std::uint32_t slot) {
   state.cursor->begin(slot, mark);
 }
 
-/// Gives bodies to what was leased. A body that is past its ttl, or gone, is not delivered.
-Status Engine::deliver(std::vector<Grant> grants, std::uint64_t bytes_max, FetchResult& out) {
+/// Gives bodies to what was leased. A body that is past its ttl, or gone, or not wanted any more (S-22), is not delivered.
+Status Engine::deliver(std::vector<Grant> grants, std::uint64_t bytes_max, const Filter* new_filter, FetchResult& out) {
   const std::int64_t now = now_ms();
   std::uint64_t bytes = 0;
   std::vector<Grant*> surplus;   // over bytes_max: how large they are is only known now
   out.deliveries.reserve(grants.size());
-  std::vector<std::pair<Grant*, bool>> dropped;   // and whether the body is lost
+  std::vector<std::pair<Grant*, core::Undeliverable>> dropped;
   Status status;
   for (Grant& grant : grants) {
     if (!grant.chunk) {
@@ -220,7 +220,7 @@ Status Engine::deliver(std::vector<Grant> grants, std::uint64_t bytes_max, Fetch
       if (chunk.ok() && (*chunk)->holds(grant.place)) {
         grant.chunk = *chunk;
       } else if (chunk.ok() || chunk.code() == ErrorCode::not_found) {
-        dropped.emplace_back(&grant, true);
+        dropped.emplace_back(&grant, core::Undeliverable::kLost);
         continue;
       } else {
         status = chunk.status();
@@ -229,7 +229,12 @@ Status Engine::deliver(std::vector<Grant> grants, std::uint64_t bytes_max, Fetch
     }
     if (grant.delivered.token.redrive == 0) {
       if (const std::int64_t expires = grant.chunk->expires_ms(grant.place); expires != 0 && expires <= now) {
-        dropped.emplace_back(&grant, false);
+        dropped.emplace_back(&grant, core::Undeliverable::kExpired);
+        continue;
+      }
+      const bool dispatched = grant.delivered.deliveries + grant.delivered.failures + grant.delivered.crashes > 0;
+      if (new_filter != nullptr && !dispatched && !grant.chunk->look(grant.place, Order::kNone, *new_filter, 0).wanted) {
+        dropped.emplace_back(&grant, core::Undeliverable::kFiltered);
         continue;
       }
     }
@@ -257,9 +262,9 @@ Status Engine::deliver(std::vector<Grant> grants, std::uint64_t bytes_max, Fetch
       const core::Item& item = grant.cursor->cursor->item(grant.slot);
       return !grant.cursor->deleted && item.state == core::ItemState::kLeased && item.epoch == grant.delivered.token.epoch.value;   // a token stays when its delivery is moved away
     };
-    for (const auto& [grant, lost] : dropped) {
+    for (const auto& [grant, why] : dropped) {
       if (!leased(*grant)) continue;
-      grant->cursor->cursor->drop(grant->slot, lost, now);
+      grant->cursor->cursor->drop(grant->slot, why, now);
       changed(*grant->cursor, after);
     }
     const auto take_back = [&](const Grant& grant) {
@@ -299,11 +304,12 @@ bool Engine::fetch_step(const FetchRequest& request, Lock& lock, Result<FetchRes
     missing.topic.reset();
     const bool again = gather(*group, request, grants, missing, after);
     if (grants.empty() && !missing.topic && !again) return false;
+    const std::shared_ptr<const Filter> new_filter = (*group)->new_filter;
     lock.unlock();
     finish(std::exchange(after, {}));
     if (!grants.empty()) {
       FetchResult result;
-      const Status delivered = deliver(std::move(grants), request.bytes_max, result);
+      const Status delivered = deliver(std::move(grants), request.bytes_max, new_filter.get(), result);
       if (!delivered.ok())
         out = delivered;
       else

@@ -131,7 +131,7 @@ void Engine::async_create_group(CreateGroupRequest request, CallContext context,
         return Status{ErrorCode::already_exists, "group \"" + request.group + "\" stands on \"" + other->source + "\" already, which overlaps \"" + request.source + "\""};
     TopicState* only = nullptr;
     if (!pattern) {
-      only = find_topic(request.source);
+      only = find_or_make_letters(request.source, set, after);
       if (only == nullptr && options_.auto_create_topics && !core::is_internal(request.source)) {
         Result<TopicPtr> made = make_topic(request.source, options_.topic_defaults, {}, {}, set, after);
         if (!made.ok()) return made.status();
@@ -194,6 +194,7 @@ void Engine::async_alter_group(AlterGroupRequest request, CallContext context, C
     if (!group) return group_missing(request.source, request.group);
     if (request.options.order != group->options.order) return Status{ErrorCode::invalid_argument, "order: cannot be altered; it is " + std::string(to_string(group->options.order))};
     if (!(request.options.start == group->options.start)) return Status{ErrorCode::invalid_argument, "start: cannot be altered; seek the group instead"};
+    if (!(request.options.filter == group->options.filter)) group->new_filter = std::make_shared<const Filter>(request.options.filter);
     group->options = request.options;
     put_group(set, *group);
     for (const auto& [topic, cursor] : group->cursors) {

@@ -129,6 +129,7 @@ struct GroupState {
   bool ephemeral = false;            ///< not on disk: it stands on an ephemeral topic
   bool paused = false;
   bool deleted = false;
+  std::shared_ptr<const Filter> new_filter;   ///< set when the filter was changed since open: what waited behind its key was looked at with another
   core::Flight flight;
   std::map<TopicId, CursorPtr> cursors;
   std::deque<CursorState*> active;   ///< may have something to hand out

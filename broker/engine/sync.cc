@@ -4,6 +4,9 @@
 #include "broker/engine/answer.h"
 
 namespace weir::engine {
+namespace {
+constexpr std::uint64_t kUncheckedMax = 2u << 20;   // bytes written between two looks at the disk
+}
 
 void Engine::syncer_loop() {
   ::pthread_setname_np(::pthread_self(), "weir-syncer");
@@ -68,7 +71,8 @@ Status Engine::publishable() const {
   switch (state_.load(std::memory_order_relaxed)) {
     case StoreState::kRunning: return {};
     case StoreState::kStorageFull:
-      return {ErrorCode::storage_full, "the disk is nearly full: less than reserve_bytes (" + std::to_string(options_.reserve_bytes) + ") is free"};
+      return {ErrorCode::storage_full, "the disk is nearly full: less is free than reserve_bytes (" + std::to_string(options_.reserve_bytes) +
+                                           ") beside the room that is needed for what stands in memory"};
     case StoreState::kStopped: return stopped_status();
     case StoreState::kClosed: break;
   }
@@ -102,18 +106,22 @@ void Engine::enter_storage_full(const std::string& reason) {
 }
 
 /// Looks at the room on the disk now and then; publishes stop while settlements still have the reserve, and go on when there is room again (S-32).
-void Engine::check_disk_space(bool force) {
+/// What stands in memory will need room a second time, beside the log, when it is flushed: without it RocksDB would stop all writes.
+/// `bytes`: so many are about to be written.
+void Engine::check_disk_space(bool force, std::uint64_t bytes) {
   if (!store_) return;
   const auto now = std::chrono::steady_clock::now();
   {
     std::lock_guard lock(reason_mutex_);
-    if (!force && now - space_checked_ < std::chrono::milliseconds(100)) return;
+    if (!force && now - space_checked_ < std::chrono::milliseconds(100) && written_unchecked_.load(std::memory_order_relaxed) + bytes < kUncheckedMax) return;
     space_checked_ = now;
+    written_unchecked_ = 0;
   }
   const Result<std::uint64_t> room = store_->disk_free_bytes();
   if (!room.ok()) return;
-  if (*room < options_.reserve_bytes) {
-    enter_storage_full(std::to_string(*room) + " bytes are free");
+  const std::uint64_t unflushed = store_->unflushed_bytes() + 2 * bytes;   // in the log, and then in a table file
+  if (*room < options_.reserve_bytes + unflushed) {
+    enter_storage_full(std::to_string(*room) + " bytes are free, and " + std::to_string(unflushed) + " stand in memory");
     return;
   }
   StoreState full = StoreState::kStorageFull;

@@ -74,8 +74,8 @@ void Engine::async_create_topic(CreateTopicRequest request, CallContext context,
 
 void Engine::async_alter_topic(AlterTopicRequest request, CallContext context, Callback<TopicInfo> done) {
   if (Status valid = core::validate(request.options); !valid.ok()) return answer<TopicInfo>(std::move(done), valid, context);
-  submit_admin<TopicInfo>(std::move(context), std::move(done), [this, request = std::move(request)](store::WriteSet& set, After&) mutable -> Result<TopicInfo> {
-    TopicState* topic = find_topic(request.name);
+  submit_admin<TopicInfo>(std::move(context), std::move(done), [this, request = std::move(request)](store::WriteSet& set, After& after) mutable -> Result<TopicInfo> {
+    TopicState* topic = find_or_make_letters(request.name, set, after);
     if (topic == nullptr) return topic_missing(request.name);
     if (request.options.ephemeral != topic->options.ephemeral)
       return Status{ErrorCode::invalid_argument, "ephemeral: cannot be altered; topic \"" + request.name + "\" is " + (topic->options.ephemeral ? "ephemeral" : "durable")};
@@ -137,8 +137,17 @@ void Engine::async_get_topic(std::string name, CallContext context, Callback<Top
   Result<TopicInfo> result = check_usable();
   if (result.status().ok() || result.code() == ErrorCode::ok) {
     Lock lock(core_);
-    const TopicState* topic = find_topic(name);
-    result = topic == nullptr ? Result<TopicInfo>(topic_missing(name)) : Result<TopicInfo>(info(*topic));
+    if (const TopicState* topic = find_topic(name)) {
+      result = info(*topic);
+    } else if (const CursorPtr cursor = cursor_of_letters(name)) {
+      TopicInfo empty;
+      empty.name = name;
+      empty.options = letters_options(*cursor);
+      empty.created = cursor->group->created;
+      result = std::move(empty);
+    } else {
+      result = topic_missing(name);
+    }
   }
   answer<TopicInfo>(std::move(done), std::move(result), context);
 }
@@ -183,7 +192,12 @@ Result<BrowseResult> Engine::browse_now(const BrowseRequest& request) {
   {
     Lock lock(core_);
     const auto found = topics_.find(request.topic);
-    if (found == topics_.end()) return topic_missing(request.topic);
+    if (found == topics_.end()) {
+      if (!cursor_of_letters(request.topic)) return topic_missing(request.topic);
+      BrowseResult none;
+      none.end = true;
+      return none;
+    }
     topic = found->second;
     end = topic->visible;
   }

@@ -106,6 +106,8 @@ class Store {
   Status scratch_erase_prefix(std::string_view prefix);
 
   Result<std::uint64_t> disk_free_bytes() const;
+  /// What table files will take of that for what is in memory and the log only.
+  std::uint64_t unflushed_bytes() const;
   StoreStatistics statistics() const;
   /// Reads everything and checks every checksum; the first error names its place.
   Status verify() const;

@@ -33,6 +33,11 @@ Result<std::uint64_t> Store::disk_free_bytes() const {
   return bytes;
 }
 
+std::uint64_t Store::unflushed_bytes() const {
+  std::uint64_t bytes = 0;
+  return impl_->db->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &bytes) ? bytes : 0;
+}
+
 StoreStatistics Store::statistics() const {
   StoreStatistics out;
   std::vector<std::string> names;

@@ -46,7 +46,7 @@ struct OpenOptions {
   std::uint64_t wal_bytes_max = 128u << 20;         ///< bounds the time of a recovery
 
   // Disk (S-32).
-  std::uint64_t reserve_bytes = 64u << 20;          ///< publishes get `storage_full` when less than this is free
+  std::uint64_t reserve_bytes = 64u << 20;          ///< kept free beside what memory still has to write; past it publishes get `storage_full`
 
   /// How long close() lets running handlers finish (S-35).
   Duration close_grace = std::chrono::seconds{10};

@@ -78,6 +78,25 @@ CONTRACT_TEST_EVERY_TOPIC("a dead letter knows where it comes from and how it di
   }
 }
 
+CONTRACT_TEST_EVERY_TOPIC("a dead-letter queue is there before its first letter", "[S-23]") {
+  f.topic("orders");
+  f.group("orders", "billing");
+  CHECK(f.browse("_dlq.orders.billing").empty());
+  CHECK(f.topic_info("_dlq.orders.billing").next == Offset{0});
+  CHECK(f.topic_info("_dlq.orders.billing").options.retention_age == std::chrono::hours{24 * 14});
+  expect_error(f->browse({.topic = "_dlq.orders.other"}), ErrorCode::topic_not_found);
+  expect_error(f->create_group("_dlq.orders.other", "alarm"), ErrorCode::topic_not_found);
+  if (GENERATE(true, false)) {
+    TopicOptions options = f.topic_info("_dlq.orders.billing").options;
+    options.retention_age = std::chrono::hours{24};
+    expect_ok(f->alter_topic("_dlq.orders.billing", options));
+  }
+  f.group("_dlq.orders.billing", "alarm");
+  const DeadLetter letter = f.dead_letter("orders", "billing", {.payload = "1"});
+  CHECK(text(f.one("_dlq.orders.billing", "alarm")) == "1");
+  CHECK(letter.offset == Offset{0});
+}
+
 CONTRACT_TEST_EVERY_TOPIC("the last five attempts are kept", "[S-24]") {
   f.topic("orders");
   GroupOptions options;

@@ -220,6 +220,34 @@ CONTRACT_TEST_EVERY_TOPIC("a filter change concerns only what was not yet dispat
   f.expect_nothing("orders", "billing");
 }
 
+CONTRACT_TEST_EVERY_TOPIC("a filter change reaches what waits behind its key", "[S-22]") {
+  f.topic("orders");
+  f.group("orders", "billing");
+  const auto publish = [&](const std::string& payload, const std::string& kind) {
+    f.publish("orders", {.key = "k", .payload = payload, .headers = {{"kind", kind}}});
+  };
+  publish("1", "a");
+  const Delivered first = f.one("orders", "billing");
+  publish("2", "a");
+  publish("3", "b");
+  publish("4", "a");
+  f.expect_nothing("orders", "billing");   // looked at, and blocked
+  GroupOptions options;
+  options.filter = Filter::exact("kind", "b");
+  expect_ok(f->alter_group("orders", "billing", options));
+  f.ack(first);   // dispatched before
+  const Delivered third = f.one("orders", "billing");
+  CHECK(text(third) == "3");
+  options.filter = Filter::exact("kind", "a");
+  expect_ok(f->alter_group("orders", "billing", options));
+  f.retry(third, "again", 0ms);
+  const Delivered again = f.one("orders", "billing");   // dispatched before, too
+  CHECK(text(again) == "3");
+  f.ack(again);
+  CHECK(text(f.one("orders", "billing")) == "4");
+  CHECK(f.stats("orders", "billing").filtered == 1);
+}
+
 CONTRACT_TEST_EVERY_TOPIC("a filtered message does not hold its key or its topic", "[S-22][S-10]") {
   TopicOptions discarding;
   discarding.discard_settled = true;

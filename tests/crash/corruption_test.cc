@@ -185,3 +185,19 @@ TEST_CASE("a store whose files are gone or empty is corruption, not an empty sto
     }
   }
 }
+
+TEST_CASE("a marks file of other bytes is corruption, and one that was not finished is a new one", "[crash][S-32][S-17]") {
+  test::TempDirectory directory;
+  const std::string store = directory.file("store");
+  fill(store);
+  const auto overwrite = [&](const std::string& bytes) {
+    std::fstream file(store + "/marks", std::ios::in | std::ios::out | std::ios::binary);
+    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  };
+  overwrite("not marks");
+  const auto opened = open(store, small());
+  REQUIRE(opened.code() == ErrorCode::corruption);
+  CHECK_THAT(opened.status().message(), Catch::Contains("/marks: at byte 0"));
+  overwrite(std::string(8, '\0'));
+  CHECK(look(store).whole());
+}

@@ -1,10 +1,19 @@
 // A disk that is nearly full, or full (S-32).
 #include <catch2/catch.hpp>
 
+#include <atomic>
+#include <future>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "broker/engine/open.h"
+#include "tests/crash/rounds.h"
+#include "tests/model/dice.h"
+#include "tests/support/collector.h"
 #include "tests/support/eventually.h"
 #include "tests/support/fault_file_system.h"
 #include "tests/support/temp_directory.h"
@@ -22,10 +31,10 @@ struct Disk {
   std::unique_ptr<Broker> broker;
 
   Disk() { files->set_free_space(kRoom); }
+  OpenOptions options;
   Status open() {
-    OpenOptions options;
     options.clock = clock;
-    options.reserve_bytes = kReserve;
+    if (options.reserve_bytes != 0) options.reserve_bytes = kReserve;
     auto opened = engine::open_embedded(directory.file("store"), options, {files, "boot"});
     if (opened.ok()) broker = std::move(*opened);
     return opened.status();
@@ -142,4 +151,185 @@ TEST_CASE("a store that cannot even be opened for want of space says so, and is 
   REQUIRE(disk.open().ok());
   CHECK(disk.broker->topic("t").value().next.value == 10);
   CHECK(disk.publish() == ErrorCode::ok);
+}
+
+namespace {
+
+/// Nothing more can be written, and something that must be is on its way.
+void stick(Disk& disk, const Token& token) {
+  disk.files->set_no_space(true);
+  disk.files->set_free_space(0);
+  CallContext soon;
+  soon.deadline = disk.clock->now() + Duration{1000};
+  auto settled = std::async(std::launch::async, [&] { return disk.broker->settle(Settlement::ack(token), soon); });
+  REQUIRE(test::eventually([&] { return disk.broker->status()->state == StoreState::kStorageFull; }));
+  disk.clock->advance(Duration{2000});
+  REQUIRE(settled.wait_for(test::kPatience) == std::future_status::ready);
+  CHECK(settled.get() == ErrorCode::outcome_unknown);
+}
+
+/// Whether it ends, rather than when.
+bool ends(const std::function<void()>& act) {
+  std::promise<void> done;
+  auto future = done.get_future();
+  std::thread([&act, done = std::move(done)]() mutable {
+    act();
+    done.set_value();
+  }).detach();
+  return future.wait_for(test::kPatience) == std::future_status::ready;
+}
+
+}  // namespace
+
+TEST_CASE("a caller that a full disk holds up is let go by its deadline and by cancelling, and the outcome is unknown", "[crash][S-5][S-32]") {
+  Disk disk;
+  REQUIRE(disk.open().ok());
+  disk.fill(10);
+  const Token first = disk.fetch(), second = disk.fetch();
+  stick(disk, first);
+  CallContext context;
+  context.cancellation = Cancellation::make();
+  auto settled = std::async(std::launch::async, [&] { return disk.broker->settle(Settlement::ack(second), context); });
+  context.cancellation.cancel();
+  REQUIRE(settled.wait_for(test::kPatience) == std::future_status::ready);
+  const Status answer = settled.get();
+  CHECK((answer == ErrorCode::outcome_unknown || answer == ErrorCode::cancelled));
+
+  // They happened after all once there is room.
+  disk.files->set_no_space(false);
+  disk.files->set_free_space(kRoom);
+  CHECK(disk.broker->settle(Settlement::ack(first)).ok());
+  CHECK(disk.broker->settle(Settlement::ack(second)).ok());
+  CHECK(disk.publishes_as(ErrorCode::ok));
+}
+
+TEST_CASE("settlements and admin acts that a full disk holds up are bounded", "[crash][S-33]") {
+  Disk disk;
+  disk.options.queue_requests_max = 3;
+  REQUIRE(disk.open().ok());
+  disk.fill(20);
+  std::vector<Token> tokens;
+  for (int i = 0; i < 10; ++i) tokens.push_back(disk.fetch());
+  stick(disk, tokens[0]);
+  test::Collector<ErrorCode> answers;
+  for (int i = 1; i < 10; ++i) {
+    SettleRequest request;
+    request.settlements.push_back(Settlement::ack(tokens[static_cast<std::size_t>(i)]));
+    disk.broker->async_settle(std::move(request), {}, [&](Result<SettleResult> result) { answers.add(result.code()); });
+  }
+  disk.broker->async_delete_group({"t", "g"}, {}, [&](Result<Done> result) { answers.add(result.code()); });
+  REQUIRE(answers.wait_for(7));
+  for (const ErrorCode code : answers.items()) CHECK(code == ErrorCode::busy);
+  disk.files->set_no_space(false);
+  disk.files->set_free_space(kRoom);
+  REQUIRE(answers.wait_for(10));
+  std::size_t settled = 0;
+  for (const ErrorCode code : answers.items()) settled += code == ErrorCode::ok;
+  CHECK(settled == 3);
+  for (const Token& token : tokens) CHECK(disk.broker->settle(Settlement::ack(token)).ok());   // again, or now
+}
+
+TEST_CASE("stop and close end after their grace also while the disk is full, and what was settled meanwhile may come again", "[crash][S-35][S-32]") {
+  Disk disk;
+  disk.options.close_grace = Duration{50};
+  REQUIRE(disk.open().ok());
+  disk.fill(200);
+  const Token token = disk.fetch();
+  std::atomic<int> handled{0};
+  SubscribeOptions options{.group = "g"};
+  options.threads = 3;
+  test::Gate go;
+  Subscription subscription = disk.broker->subscribe("t", options, [&](Delivery&) {
+    ++handled;
+    go.wait();
+  }).value();
+  REQUIRE(test::eventually([&] { return handled >= 1; }));
+  stick(disk, token);
+  go.open();
+  REQUIRE(test::eventually([&] { return handled >= 3; }));   // workers wait for their settlements
+  const bool stop_first = GENERATE(true, false);
+  if (stop_first) REQUIRE(ends([&] { subscription.stop(Duration{20}); }));
+  REQUIRE(ends([&] { (void)disk.broker->close(); }));
+  subscription = {};
+  disk.broker.reset();
+
+  disk.files->set_no_space(false);
+  disk.files->set_free_space(kRoom);
+  REQUIRE(disk.open().ok());
+  CHECK(disk.broker->status()->recovered_crash_charges == 0);
+  CHECK(disk.broker->topic("t").value().next.value == 200);
+}
+
+TEST_CASE("without a reserve, too, everything goes on by itself when there is room", "[crash][S-32]") {
+  Disk disk;
+  disk.options.reserve_bytes = 0;
+  disk.options.memtable_bytes = 256u << 10;
+  REQUIRE(disk.open().ok());
+  disk.fill(10);
+  disk.files->set_no_space(true);
+  disk.files->set_free_space(0);
+  for (int i = 0; i < 5; ++i) {
+    const ErrorCode code = disk.publish();
+    INFO(error_info(code).name);
+    CHECK((code == ErrorCode::storage_full || code == ErrorCode::outcome_unknown));
+  }
+  disk.files->set_no_space(false);
+  disk.files->set_free_space(kRoom);
+  CHECK(disk.publishes_as(ErrorCode::ok));
+  CHECK(disk.broker->ack(disk.fetch()).ok());
+}
+
+TEST_CASE("on a disk that was really filled everything that ends work has its room, whatever stands in memory still", "[crash][S-32]") {
+  Disk disk;
+  const std::uint64_t capacity = 64u << 20;
+  disk.files->set_free_space(std::nullopt);
+  disk.files->set_capacity(disk.directory.file(""), capacity);
+  const auto open = [&] {
+    OpenOptions options;
+    options.clock = disk.clock;
+    options.memtable_bytes = 8u << 20;
+    options.wal_bytes_max = 32u << 20;
+    options.reserve_bytes = 4u << 20;   // less than what stands in memory
+    disk.broker = engine::open_embedded(disk.directory.file("store"), options, {disk.files, "boot"}).value();
+  };
+  open();
+  disk.broker->create_topic("t", {.durability = Durability::kProcess}).value();
+  disk.broker->create_group("t", "g").value();
+  model::Dice dice(crash::seed_of_run());
+  Status answer;
+  std::uint64_t stored = 0;
+  for (; answer.ok() && stored < 100'000; ++stored) {
+    std::string payload(dice.between(1000, 20'000), ' ');
+    for (std::size_t i = 0; i < payload.size(); i += 8) payload[i] = static_cast<char>(dice.below(256));
+    answer = disk.broker->publish("t", Message{.payload = payload}).status();
+  }
+  --stored;
+  CHECK(answer == ErrorCode::storage_full);
+  CHECK(stored > 500);
+  // All of it is worked off, some into the dead letters, and one topic is given up.
+  disk.broker->create_topic("u", {.durability = Durability::kProcess}).value();
+  FetchRequest request;
+  request.source = "t";
+  request.group = "g";
+  std::uint64_t settled = 0;
+  for (Status status; settled < stored && status.ok();) {
+    const FetchResult page = disk.broker->fetch(request).value();
+    REQUIRE(!page.deliveries.empty());
+    for (const Delivered& delivered : page.deliveries) {
+      const bool reject = settled % 50 == 0;
+      status = disk.broker->settle(reject ? Settlement::reject(delivered.token, "full") : Settlement::ack(delivered.token));
+      INFO(settled << " of " << stored << " settled; " << status);
+      REQUIRE(status.ok());
+      ++settled;
+    }
+  }
+  CHECK(disk.broker->delete_topic("u").ok());
+  CHECK(disk.broker->redrive({.topic = "t", .group = "g"}).value().redriven == (stored + 49) / 50);
+  REQUIRE(disk.broker->close().ok());
+  disk.broker.reset();
+  open();
+  CHECK(disk.broker->group("t", "g").value().total().dead == 0);
+  // Room comes, and publishes go on by themselves.
+  disk.files->set_capacity(disk.directory.file(""), capacity * 4);
+  CHECK(disk.publishes_as(ErrorCode::ok));
 }

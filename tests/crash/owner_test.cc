@@ -1,8 +1,9 @@
 // One process opens a store (S-34).
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <filesystem>
-
+#include <future>
 #include <string>
 
 #include <sys/wait.h>
@@ -61,6 +62,55 @@ TEST_CASE("the same process cannot open a store twice", "[crash][S-34]") {
   CHECK_THAT(second.status().message(), Catch::Contains(std::to_string(::getpid())));
   Process other({"hold", directory.file("store")});
   CHECK_THAT(other.read_line(), Catch::StartsWith("already_open"));
+}
+
+TEST_CASE("the child of a fork may let go of what it was left, asks in vain, and holds no lock", "[crash][S-34]") {
+  test::TempDirectory directory;
+  auto broker = open(directory.file("store"), plain()).value();
+  broker->create_topic("t").value();
+  Subscription subscription = broker->subscribe("t", {.group = "g"}, [](Delivery&) {}).value();
+  int answers[2], hold[2];
+  REQUIRE((::pipe(answers) == 0 && ::pipe(hold) == 0));
+
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // No assertions here: the child writes what it finds. An alarm ends it should it hang.
+    ::alarm(60);
+    ::close(hold[1]);
+    const auto say = [&](const std::string& line) { [[maybe_unused]] const auto written = ::write(answers[1], (line + "\n").data(), line.size() + 1); };
+    std::promise<ErrorCode> answered;
+    PublishRequest request;
+    request.topic = "t";
+    request.messages.push_back({.payload = "child"});
+    broker->async_publish(std::move(request), {}, [&](Result<PublishResult> result) { answered.set_value(result.code()); });
+    say(answered.get_future().get() == ErrorCode::forked ? "forked" : "another answer");
+    const auto second = open(directory.file("store"), plain());
+    say(second.code() == ErrorCode::already_open ? second.status().message() : "opened");
+    subscription = {};
+    broker.reset();
+    say("let go");
+    char byte;
+    [[maybe_unused]] const auto end = ::read(hold[0], &byte, 1);   // until the parent is done
+    ::_exit(0);
+  }
+  ::close(answers[1]);
+  std::string said;
+  for (char c; std::count(said.begin(), said.end(), '\n') < 3 && ::read(answers[0], &c, 1) == 1;) said.push_back(c);
+  CHECK_THAT(said, Catch::StartsWith("forked\nthe store is open in process " + std::to_string(::getpid()) + " "));
+  CHECK_THAT(said, Catch::EndsWith("\nlet go\n"));
+  // The child lives, and the store is the next one's all the same.
+  subscription.stop();
+  REQUIRE(broker->close().ok());
+  broker.reset();
+  Process other({"hold", directory.file("store")});
+  CHECK(other.read_line() == "open");
+  other.kill_hard();
+  ::close(hold[1]);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+  ::close(answers[0]);
+  ::close(hold[0]);
 }
 
 TEST_CASE("after fork the child is told so, and the parent goes on", "[crash][S-34]") {

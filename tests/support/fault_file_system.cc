@@ -76,7 +76,7 @@ class FaultFileSystem::File final : public rocksdb::FSWritableFileOwnerWrapper {
   template <class Pass>
   IOStatus append(const Slice& data, Pass&& pass) {
     std::lock_guard lock(system_.mutex_);
-    if (auto refused = system_.refused()) return *refused;
+    if (auto refused = system_.refused(data.size())) return *refused;
     std::optional<IOStatus> failure = wal_ ? system_.wal_operation(false) : std::nullopt;
     Slice part = data;
     if (failure && system_.passed_ == Passed::kNothing) return *failure;
@@ -129,7 +129,7 @@ class FaultFileSystem::FileAhead final : public rocksdb::FSRandomRWFileOwnerWrap
 
   IOStatus Write(std::uint64_t offset, const Slice& data, const IOOptions& options, IODebugContext* debug) override {
     std::lock_guard lock(system_.mutex_);
-    if (auto refused = system_.refused()) return *refused;
+    if (auto refused = system_.refused(data.size())) return *refused;
     IOStatus status = target()->Write(offset, data, options, debug);
     if (status.ok()) written_->ahead = std::max(written_->ahead, offset + data.size());
     return status;
@@ -180,9 +180,26 @@ void FaultFileSystem::cut_power() {
   power_cut_ = true;
 }
 
-std::optional<IOStatus> FaultFileSystem::refused() const {
+void FaultFileSystem::set_capacity(const std::string& directory, std::uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  disk_ = directory;
+  capacity_ = bytes;
+}
+
+std::uint64_t FaultFileSystem::room() const {
+  std::uint64_t used = 0;
+  std::error_code gone;   // files come and go meanwhile
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(disk_, gone))
+    if (entry.is_regular_file(gone)) {
+      const std::uint64_t bytes = entry.file_size(gone);
+      if (!gone) used += bytes;
+    }
+  return capacity_ - std::min(used, capacity_);
+}
+
+std::optional<IOStatus> FaultFileSystem::refused(std::uint64_t bytes) const {
   if (power_cut_) return IOStatus::IOError("injected: the power is cut");
-  if (no_space_) return no_space();
+  if (no_space_ || (capacity_ > 0 && bytes > 0 && room() < bytes)) return no_space();
   return std::nullopt;
 }
 
@@ -322,6 +339,10 @@ IOStatus FaultFileSystem::GetFreeSpace(const std::string& path, const IOOptions&
     std::lock_guard lock(mutex_);
     if (free_space_) {
       *bytes = *free_space_;
+      return IOStatus::OK();
+    }
+    if (capacity_ > 0) {
+      *bytes = room();
       return IOStatus::OK();
     }
   }

@@ -37,6 +37,8 @@ class FaultFileSystem final : public rocksdb::FileSystemWrapper {
 
   /// What GetFreeSpace says from now on; nothing: the truth.
   void set_free_space(std::optional<std::uint64_t> bytes);
+  /// A disk of so many bytes, of which what is below `directory` takes some: it can be filled, and emptied, as a real one.
+  void set_capacity(const std::string& directory, std::uint64_t bytes);
   /// While set, there is no room for any byte more.
   void set_no_space(bool no_space);
   /// From now on nothing is changed on the disk; whoever tries gets an error.
@@ -80,7 +82,8 @@ class FaultFileSystem final : public rocksdb::FileSystemWrapper {
   };
 
   void drop(const std::function<std::uint64_t(std::uint64_t unsynced)>& keep, const std::function<bool()>& lost);
-  std::optional<rocksdb::IOStatus> refused() const;   ///< mutex_ is held
+  std::optional<rocksdb::IOStatus> refused(std::uint64_t bytes = 0) const;   ///< to write so many; mutex_ is held
+  std::uint64_t room() const;                                                 ///< likewise
   rocksdb::IOStatus refused_now() const;
   /// Counts an operation on the log; the error, if this is the one that fails.
   std::optional<rocksdb::IOStatus> wal_operation(bool sync);
@@ -96,6 +99,8 @@ class FaultFileSystem final : public rocksdb::FileSystemWrapper {
   bool no_space_ = false;
   bool power_cut_ = false;
   std::optional<std::uint64_t> free_space_;
+  std::string disk_;                 ///< where the bytes of capacity_ go
+  std::uint64_t capacity_ = 0;       ///< 0: as much as there is
 };
 
 }  // namespace weir::test
