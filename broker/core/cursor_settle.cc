@@ -4,24 +4,15 @@
 #include "broker/base/check.h"
 #include "broker/core/backoff.h"
 #include "broker/core/cursor.h"
+#include "broker/core/limits.h"
 
 namespace weir::core {
 namespace {
 
-constexpr std::size_t kErrorMax = 4096;
 constexpr std::size_t kAttemptErrorMax = 256;
 constexpr std::size_t kAttemptsMax = 5;
 
 Time at(std::int64_t ms) { return Time{Duration{ms}}; }
-
-/// Cuts at a character's beginning, so that the text stays UTF-8.
-std::string_view cut(std::string_view text, std::size_t max) {
-  if (text.size() <= max) return text;
-  // A character has at most three bytes behind its first; what is no UTF-8 is cut where it is.
-  for (std::size_t back = 0; back < 4; ++back)
-    if ((static_cast<unsigned char>(text[max - back]) & 0xC0) != 0x80) return text.substr(0, max - back);
-  return text.substr(0, max);
-}
 
 }  // namespace
 
@@ -256,9 +247,9 @@ void Cursor::note_attempt(Item& item, Outcome outcome, std::string_view error, s
   History& history = *item.history;
   if (!history.first_failure) history.first_failure = at(now_ms);
   history.last_failure = at(now_ms);
-  history.error = std::string(cut(error, kErrorMax));
+  history.error = std::string(cut_text(error, kErrorBytesMax));
   if (history.attempts.size() == kAttemptsMax) history.attempts.erase(history.attempts.begin());
-  history.attempts.push_back({at(now_ms), env_.member_name(item.member), outcome, std::string(cut(error, kAttemptErrorMax))});
+  history.attempts.push_back({at(now_ms), env_.member_name(item.member), outcome, std::string(cut_text(error, kAttemptErrorMax))});
 }
 
 void Cursor::record_changed(Item& item) {

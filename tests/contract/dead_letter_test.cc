@@ -78,6 +78,20 @@ CONTRACT_TEST_EVERY_TOPIC("a dead letter knows where it comes from and how it di
   }
 }
 
+CONTRACT_TEST_EVERY_TOPIC("an error text is kept up to its limit, also one that is no UTF-8", "[S-24]") {
+  f.topic("orders");
+  f.group("orders", "billing");
+  for (const std::string& text : {std::string(10'000, '\x80'), std::string(4095, 'x') + "\xe2\x82\xac", std::string(10'000, '\xff')}) {
+    f.publish("orders", {.payload = "1"});
+    f.reject(f.one("orders", "billing"), text);
+  }
+  const std::vector<DeadLetter> letters = f.letters("orders", "billing");
+  REQUIRE(letters.size() == 3);
+  CHECK(letters[0].message.dead_letter->error.size() >= 4093);
+  CHECK(letters[1].message.dead_letter->error == std::string(4095, 'x'));
+  CHECK(letters[2].message.dead_letter->error.size() == 4096);
+}
+
 CONTRACT_TEST_EVERY_TOPIC("a dead-letter queue is there before its first letter", "[S-23]") {
   f.topic("orders");
   f.group("orders", "billing");

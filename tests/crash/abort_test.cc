@@ -92,6 +92,34 @@ TEST_CASE("a message whose handler aborts the process is among the dead letters 
   check_neighbours(story, kMessages);
 }
 
+TEST_CASE("a suspect that is deleted with its group or its topic lets the next one go", "[crash][S-19][S-22]") {
+  test::TempDirectory directory;
+  const std::string store = directory.file("store");
+  Process child({"suspects", store});
+  REQUIRE(child.ends_within(std::chrono::minutes{2}));
+  REQUIRE(WIFSIGNALED(child.wait()));
+  OpenOptions options;
+  options.reserve_bytes = 0;
+  auto broker = open(store, options).value();
+  const auto fetch = [&](const std::string& group, Duration wait) {
+    FetchRequest request;
+    request.source = "t";
+    request.group = group;
+    request.wait = wait;
+    return broker->fetch(request).value().deliveries;
+  };
+  const auto first = fetch("a", std::chrono::seconds{20});
+  REQUIRE(first.size() == 1);
+  CHECK(first[0].crashes == 1);
+  CHECK(fetch("b", Duration{0}).empty());   // one suspect at a time
+  REQUIRE(broker->delete_group("t", "a").ok());
+  const auto second = fetch("b", std::chrono::seconds{20});
+  REQUIRE(second.size() == 1);
+  CHECK(second[0].crashes == 1);
+  CHECK(broker->ack(second[0].token).ok());
+  CHECK(broker->ack(first[0].token) == ErrorCode::lease_lost);
+}
+
 TEST_CASE("a message that was handed out max_deliveries times and never ended is a crash loop", "[crash][S-17][S-24]") {
   constexpr int kMessages = 300;
   const Story story = work_until_done("1000", "4", kMessages);

@@ -148,6 +148,9 @@ TEST_CASE("a manual clock stands still until it is moved, and tells", "[api]") {
   clock.unwatch(&jumps);
   clock.advance(1s);
   CHECK(jumps == 2);
+  clock.advance(Duration::max());
+  clock.advance(Duration::max());
+  CHECK(clock.now() == Time::max());
 }
 
 TEST_CASE("the system clock shows the wall time and goes on", "[api]") {

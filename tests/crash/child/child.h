@@ -13,6 +13,8 @@ namespace weir::crash {
 int run_load(const std::string& store, const std::string& ledger, std::uint64_t seed);
 /// Handlers of which one dies at the message "poison"; ends with 0 when everything is settled.
 int run_handlers(const std::string& store, const std::string& ledger, const GroupOptions& group, std::uint32_t threads, std::uint32_t prefetch, int messages);
+/// Hands a message of the topic "t" to each of the groups "a" and "b", and dies: both messages are suspects then.
+int run_suspects(const std::string& store);
 /// Opens the store, says so, and waits for the end of its input.
 int run_hold(const std::string& store);
 
