@@ -63,8 +63,6 @@ Status Engine::recover() {
     Result<format::StoreRecord> decoded = format::decode_store(**stored, location_ + ": store record");
     if (!decoded.ok()) return decoded.status();
     record = *decoded;
-    if (record.version > format::kFormatVersion)
-      return {ErrorCode::format_version, location_ + " has format " + std::to_string(record.version) + "; this version of weir reads up to " + std::to_string(format::kFormatVersion)};
   } else {
     record.hash_seed = random_number();
   }

@@ -73,8 +73,8 @@ std::string encode(const StoreRecord& record) {
 Result<StoreRecord> decode_store(std::string_view bytes, std::string_view where) {
   const Verified<flat::StoreRecord> stored(bytes);
   if (!stored) return not_a("store record", where);
-  if (stored->version() != kFormatVersion)
-    return Status{ErrorCode::format_version, "the store has format " + std::to_string(stored->version()) + ", this program reads format " +
+  if (stored->version() > kFormatVersion)
+    return Status{ErrorCode::format_version, std::string(where) + " is of format " + std::to_string(stored->version()) + "; this version of weir reads formats up to " +
                                                  std::to_string(kFormatVersion)};
   return StoreRecord{stored->version(), stored->incarnation(), stored->hash_seed(), stored->next_id(), string_of(stored->created_by())};
 }
