@@ -135,6 +135,12 @@ Result<RedriveResult> Broker::redrive(RedriveRequest request, CallContext contex
   return call(*this, &Broker::async_redrive, std::move(request), std::move(context));
 }
 
+Result<BackupInfo> Broker::backup(std::string directory, CallContext context) {
+  return call(*this, &Broker::async_backup, std::move(directory), std::move(context));
+}
+
+Result<VerifyReport> Broker::verify(CallContext context) { return call(*this, &Broker::async_verify, std::move(context)); }
+
 Status Broker::drain(DrainRequest request, CallContext context) {
   return call(*this, &Broker::async_drain, std::move(request), std::move(context)).status();
 }

@@ -140,6 +140,7 @@ void Engine::leak() {
   (void)store_.release();
   (void)callbacks_.release();
   (void)workshop_.release();
+  (void)care_.release();
   for (std::thread* thread : {&writer_, &syncer_, &timer_, &closer_}) new std::thread(std::move(*thread));
   // To destroy a condition variable waits for those that the parent's threads are waiting on, so they begin anew.
   for (std::condition_variable* changed : {&timer_wake_, &writer_wake_, &room_, &syncer_wake_}) new (changed) std::condition_variable;
@@ -236,7 +237,12 @@ void Engine::close_now(Duration grace) {
     syncer_wake_.notify_all();
     syncer_.join();
   }
+  if (store_) store_->end_care();
   wait_for_uses();
+  {
+    std::lock_guard lock(close_mutex_);
+    care_.reset();
+  }
   workshop_->wait_until_idle();
   if (marks_) marks_->clean();   // whatever the disk did, no handler died
   if (state_ != StoreState::kStopped) state_ = StoreState::kClosed;
@@ -306,20 +312,6 @@ void Engine::async_status(CallContext context, Callback<BrokerStatus> done) {
   answer<BrokerStatus>(std::move(done), std::move(out), context);
 }
 
-void Engine::async_verify(CallContext context, Callback<Done> done) {
-  const Use use(*this);
-  if (Status usable = check_usable(); !usable.ok()) return answer<Done>(std::move(done), usable, context);
-  const auto verify = [this]() -> Result<Done> {
-    if (!store_) return Done{};
-    const Status status = store_->verify();
-    if (!status.ok()) return status;
-    return Done{};
-  };
-  if (context.caller_waits) return done(verify());
-  if (Status room = check_room(context); !room.ok()) return answer<Done>(std::move(done), room, context);
-  workshop_->post([this, verify, context = std::move(context), done = std::move(done)]() mutable { answer<Done>(std::move(done), verify(), context); });
-}
-
 // --- Declared, and not built yet ---------------------------------------------------------------------------------------------
 
 void Engine::async_settle_message(SettleMessageRequest, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("settling single messages"), context); }
@@ -340,7 +332,6 @@ void Engine::async_serve(std::string, UniqueFunction<void(Request, Callback<Repl
 }
 void Engine::async_unserve(std::uint64_t, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("services (S-30)"), context); }
 void Engine::async_call(Request, CallContext context, Callback<Reply> done) { answer<Reply>(std::move(done), not_built("services (S-30)"), context); }
-void Engine::async_backup(std::string, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("backup"), context); }
 
 }  // namespace weir::engine
 

@@ -83,8 +83,8 @@ class Engine final : public Broker {
   void async_serve(std::string service, UniqueFunction<void(Request, Callback<Reply>)>, CallContext, Callback<std::uint64_t>) override;
   void async_unserve(std::uint64_t responder, CallContext, Callback<Done>) override;
   void async_call(Request, CallContext, Callback<Reply>) override;
-  void async_backup(std::string directory, CallContext, Callback<Done>) override;
-  void async_verify(CallContext, Callback<Done>) override;
+  void async_backup(std::string directory, CallContext, Callback<BackupInfo>) override;
+  void async_verify(CallContext, Callback<VerifyReport>) override;
   void async_drain(DrainRequest, CallContext, Callback<Done>) override;
   void async_status(CallContext, Callback<BrokerStatus>) override;
   void async_close(CallContext, Callback<Done>) override;
@@ -99,6 +99,7 @@ class Engine final : public Broker {
     ChunkPtr chunk;               ///< nullptr: must be read
     TopicPtr body;                ///< the topic whose log has it: the cursor's, or its dead letters
     Offset place;                 ///< in the chunk: the offset, or the letter's
+    bool dispatched = false;      ///< it was handed out before
     Delivered delivered;
   };
 
@@ -141,6 +142,9 @@ class Engine final : public Broker {
   void submit_admin(CallContext context, Callback<T> done, UniqueFunction<Result<T>(store::WriteSet&, After&)> decide);
 
   Engine(std::string location, OpenOptions options, Hooks hooks);
+
+  // care.cc
+  void take_care(UniqueFunction<void()> task);
 
   // engine.cc
   void start_threads();
@@ -410,7 +414,8 @@ class Engine final : public Broker {
   std::unique_ptr<Runner> callbacks_;           // unless the program has an executor
   std::unique_ptr<Runner> workshop_;
   std::thread writer_, syncer_, timer_, closer_;
-  std::mutex close_mutex_;                      // guards closer_
+  std::mutex close_mutex_;                      // guards closer_ and care_
+  std::unique_ptr<Runner> care_;                // backups and the great check: nullptr until there is one
   std::mutex closing_mutex_;                    // held while it closes
   bool running_ = false;                        // constant once open
   std::vector<std::unique_ptr<Build>> recovered_;   // at open only

@@ -180,6 +180,7 @@ void Engine::note_grant(const CursorPtr& state, std::uint32_t slot, ChunkPtr chu
   grant.slot = slot;
   grant.body = state->topic;
   grant.place = item.id.offset;
+  grant.dispatched = item.last_epoch != 0 || item.deliveries + item.failures + item.crashes > 0;
   if (item.id.letter != 0) {
     const auto letters = topics_.find(dead_letter_topic(*state->topic->name, state->group->name));
     if (letters != topics_.end()) grant.body = letters->second;
@@ -232,8 +233,7 @@ Status Engine::deliver(std::vector<Grant> grants, std::uint64_t bytes_max, const
         dropped.emplace_back(&grant, core::Undeliverable::kExpired);
         continue;
       }
-      const bool dispatched = grant.delivered.deliveries + grant.delivered.failures + grant.delivered.crashes > 0;
-      if (new_filter != nullptr && !dispatched && !grant.chunk->look(grant.place, Order::kNone, *new_filter, 0).wanted) {
+      if (new_filter != nullptr && !grant.dispatched && !grant.chunk->look(grant.place, Order::kNone, *new_filter, 0).wanted) {
         dropped.emplace_back(&grant, core::Undeliverable::kFiltered);
         continue;
       }

@@ -19,6 +19,7 @@
 
 #include "broker/format/keys.h"
 #include "broker/format/record_batch.h"
+#include "weir/care.h"
 #include "weir/log.h"
 #include "weir/status.h"
 
@@ -109,8 +110,12 @@ class Store {
   /// What table files will take of that for what is in memory and the log only.
   std::uint64_t unflushed_bytes() const;
   StoreStatistics statistics() const;
-  /// Reads everything and checks every checksum; the first error names its place.
-  Status verify() const;
+  /// Reads everything and checks every checksum. Errors: cancelled (by end_care), stopped; what is wrong with the store is in the report.
+  Result<VerifyReport> verify() const;
+  /// Adds a backup to a directory of them (backups.h), while the store is in use. Errors: busy (another one is under way), cancelled, storage_full …
+  Result<BackupInfo> backup(const std::string& directory, std::uint64_t incarnation);
+  /// Ends what verify() and backup() do on other threads; later ones end at once.
+  void end_care();
 
   struct Impl;
 

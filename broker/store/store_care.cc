@@ -1,4 +1,4 @@
-// Space, figures, and the great check.
+// Space, figures and backups.
 #include <rocksdb/convenience.h>
 #include <rocksdb/statistics.h>
 
@@ -60,21 +60,26 @@ StoreStatistics Store::statistics() const {
   return out;
 }
 
-Status Store::verify() const {
-  if (Status status = error_of(impl_->db->VerifyChecksum(), "checking table files"); !status.ok()) return status;
-  const auto at = impl_->iterator(impl_->index, nullptr, nullptr);
-  for (at->SeekToFirst(); at->Valid(); at->Next()) {
-    format::IndexEntry entry;
-    if (!format::decode_index(view(at->key()), view(at->value()), entry)) return {ErrorCode::corruption, "an index entry has a wrong size"};
-    const auto batch = read(TopicId{format::read_u64(view(at->key()))}, entry);
-    if (batch.ok()) continue;
-    // The iterator sees the store of when it was made; a batch that was erased since is no error.
-    std::string still;
-    const rocksdb::Status found = impl_->db->Get(rocksdb::ReadOptions(), impl_->index, at->key(), &still);
-    if (!found.IsNotFound()) return batch.status();
+Result<BackupInfo> Store::backup(const std::string& directory, std::uint64_t incarnation) {
+  std::shared_ptr<Backups> backups;
+  {
+    std::lock_guard lock(impl_->care_mutex);
+    if (impl_->care_ends) return Status{ErrorCode::cancelled, "the broker is being closed"};
+    if (impl_->backups) return Status{ErrorCode::busy, "a backup of this store is under way"};
+    Result<std::unique_ptr<Backups>> opened = Backups::open(directory, true, impl_->env);
+    if (!opened.ok()) return opened.status();
+    backups = impl_->backups = std::move(*opened);
   }
-  if (!at->status().ok()) return error_of(at->status(), "reading the index");
-  return scan({}, {}, [](std::string_view, std::string_view) { return true; });
+  Result<BackupInfo> made = backups->add(impl_->db, incarnation);
+  std::lock_guard lock(impl_->care_mutex);
+  impl_->backups.reset();
+  return made;
+}
+
+void Store::end_care() {
+  std::lock_guard lock(impl_->care_mutex);
+  impl_->care_ends = true;
+  if (impl_->backups) impl_->backups->stop();
 }
 
 }  // namespace weir::store

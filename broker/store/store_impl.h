@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 
+#include "broker/store/backups.h"
 #include "broker/store/scratch_fronts.h"
 #include "broker/store/store.h"
 
@@ -42,6 +43,9 @@ struct Store::Impl {
 
   rocksdb::WriteBatch batch;                      ///< of write(), kept for its buffer
   mutable ScratchFronts fronts;                   ///< own locking
+  std::mutex care_mutex;
+  std::shared_ptr<Backups> backups;               ///< while one is made; guarded by care_mutex
+  std::atomic<bool> care_ends{false};             ///< set under care_mutex
   std::atomic<bool> stopped{false};
   mutable std::mutex reason_mutex;
   std::string reason;                             ///< why it stopped; guarded by reason_mutex

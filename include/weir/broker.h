@@ -9,6 +9,7 @@
 
 #include "weir/admin.h"
 #include "weir/callback.h"
+#include "weir/care.h"
 #include "weir/dead_letter.h"
 #include "weir/delivery.h"
 #include "weir/group.h"
@@ -106,8 +107,13 @@ class Broker {
   virtual void async_unserve(std::uint64_t responder, CallContext, Callback<Done>) = 0;
   virtual void async_call(Request, CallContext, Callback<Reply>) = 0;
 
-  virtual void async_backup(std::string directory, CallContext, Callback<Done>) = 0;
-  virtual void async_verify(CallContext, Callback<Done>) = 0;
+  /// Adds a backup of the whole store to a directory of backups (care.h), while work goes on. What was answered before is in it, and of what comes
+  /// meanwhile a part without gaps. The first to a directory copies everything, later ones what is new. Errors: busy (one is under way), storage_full,
+  /// cancelled (the broker is being closed), corruption (of the directory).
+  virtual void async_backup(std::string directory, CallContext, Callback<BackupInfo>) = 0;
+  /// Reads the whole store and checks every checksum, batch and record. Takes as long as reading it takes, and finds it whole when the report has no
+  /// problems. Errors: cancelled (the broker is being closed).
+  virtual void async_verify(CallContext, Callback<VerifyReport>) = 0;
 
   virtual void async_drain(DrainRequest, CallContext, Callback<Done>) = 0;
   virtual void async_status(CallContext, Callback<BrokerStatus>) = 0;
@@ -151,6 +157,9 @@ class Broker {
 
   Result<ListDeadLettersResult> dead_letters(ListDeadLettersRequest request, CallContext = {});
   Result<RedriveResult> redrive(RedriveRequest request, CallContext = {});
+
+  Result<BackupInfo> backup(std::string directory, CallContext = {});
+  Result<VerifyReport> verify(CallContext = {});
 
   Status drain(DrainRequest request = {}, CallContext = {});
   Result<BrokerStatus> status(CallContext = {});

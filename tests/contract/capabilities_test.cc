@@ -89,7 +89,7 @@ CONTRACT_TEST("the workbench's ways to redrive and list are unsupported, and not
   f.expect_nothing("orders", "billing");
 }
 
-CONTRACT_TEST("operators' acts on single messages, jobs and backups are unsupported where there are none", "[unsupported]") {
+CONTRACT_TEST("operators' acts on single messages, and jobs are unsupported where there are none", "[unsupported]") {
   if (has(f, {27})) return;
   f.topic("orders");
   f.group("orders", "billing");
@@ -99,7 +99,6 @@ CONTRACT_TEST("operators' acts on single messages, jobs and backups are unsuppor
                }),
                ErrorCode::unsupported);
   CHECK(f.stats("orders", "billing").depth == 1);
-  expect_error(answer_of<Done>([&](auto done) { f->async_backup("somewhere", {}, std::move(done)); }), ErrorCode::unsupported);
   expect_error(answer_of<std::vector<JobInfo>>([&](auto done) { f->async_list_jobs({}, std::move(done)); }), ErrorCode::unsupported);
   expect_error(answer_of<JobInfo>([&](auto done) { f->async_control_job("id", "pause", {}, std::move(done)); }), ErrorCode::unsupported);
 }

@@ -126,7 +126,11 @@ TEST_CASE("memory: is a broker without a disk, for ephemeral topics only", "[S-4
 CONTRACT_TEST("a healthy store verifies", "[S-32]") {
   f.topic("orders");
   f.publish_texts("orders", {"1", "2"});
-  expect_ok(answer_of<Done>([&](auto done) { f->async_verify({}, std::move(done)); }));
+  const auto report = answer_of<VerifyReport>([&](auto done) { f->async_verify({}, std::move(done)); });
+  expect_ok(report);
+  CHECK(report->problems.empty());
+  CHECK(report->messages == 2);
+  CHECK(f->verify().value().batches == 2);
 }
 
 CONTRACT_TEST("when less than the reserve is free, publishes get storage_full and everything else goes on", "[S-32]") {

@@ -71,13 +71,13 @@ class UnsupportedBroker : public Broker {
   WEIR_TEST_UNSUPPORTED(async_read_state, ReadStateRequest, ReadStateResult)
   WEIR_TEST_UNSUPPORTED(async_unserve, std::uint64_t, Done)
   WEIR_TEST_UNSUPPORTED(async_call, Request, Reply)
-  WEIR_TEST_UNSUPPORTED(async_backup, std::string, Done)
+  WEIR_TEST_UNSUPPORTED(async_backup, std::string, BackupInfo)
   WEIR_TEST_UNSUPPORTED(async_drain, DrainRequest, Done)
 #undef WEIR_TEST_UNSUPPORTED
   void async_ready(CallContext, Callback<Done> done) override { done(Done{}); }
   void async_list_jobs(CallContext, Callback<std::vector<JobInfo>> done) override { done(Status(ErrorCode::unsupported, "")); }
   void async_control_job(std::string, std::string, CallContext, Callback<JobInfo> done) override { done(Status(ErrorCode::unsupported, "")); }
-  void async_verify(CallContext, Callback<Done> done) override { done(Status(ErrorCode::unsupported, "")); }
+  void async_verify(CallContext, Callback<VerifyReport> done) override { done(Status(ErrorCode::unsupported, "")); }
   void async_status(CallContext, Callback<BrokerStatus> done) override { done(Status(ErrorCode::unsupported, "")); }
   void async_close(CallContext, Callback<Done> done) override { done(Done{}); }
   void async_serve(std::string, UniqueFunction<void(Request, Callback<Reply>)>, CallContext, Callback<std::uint64_t> done) override {

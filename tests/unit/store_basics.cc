@@ -135,7 +135,7 @@ TEST_CASE("batches come back after opening again, until they are erased", "[stor
   CHECK((*store->find(topic, Offset{0}))->first == Offset{3});
   CHECK(*store->first_live_commit(0) == 2u);
   CHECK(store->read(topic, one.entry).code() == ErrorCode::not_found);   // the index entry that a reader still held
-  CHECK(store->verify().ok());
+  CHECK(store->verify().value().problems.empty());
   CHECK(*store->first_live_commit(3) == std::nullopt);
 }
 
@@ -196,7 +196,7 @@ TEST_CASE("many batches of many topics stay apart", "[store][S-3]") {
     }).ok());
     CHECK(expected == next[topic]);
   }
-  CHECK(store->verify().ok());
+  CHECK(store->verify().value().problems.empty());
 }
 
 TEST_CASE("scratch keeps its order, and nothing of it is left at the next open", "[store]") {
