@@ -83,7 +83,7 @@ bool Cursor::look(const LogMessage& message, Taking& taking) {
   WEIR_CHECK(message.offset == next_, "looked at " << message.offset << ", next is " << next_);
   if (!message.wanted) {
     settled_.insert(message.offset, Time{Duration{taking.now_ms}});
-    ++totals_.filtered;
+    totals_.filtered += !message.gone;
     next_ = next_ + 1;
     return true;
   }

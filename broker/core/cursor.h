@@ -31,6 +31,7 @@ struct LogMessage {
   std::int64_t expires_ms = 0;    ///< 0: never
   std::uint64_t bytes = 0;
   bool wanted = true;             ///< passes the group's filter
+  bool gone = false;              ///< not wanted since compaction took it: nobody filtered it out
 };
 
 /// Who fetches, and what it may still take.

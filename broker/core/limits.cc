@@ -102,6 +102,8 @@ Status validate_every_part(const Message& message, const TopicOptions& topic) {
   if (Status status = validate_text("id", message.id, kIdBytesMax); !status.ok()) return status;
   if (Status status = validate_text("content type", message.content_type, kContentTypeBytesMax); !status.ok()) return status;
   if (Status status = validate_headers(message.headers); !status.ok()) return status;
+  if (message.tombstone && message.key.empty()) return invalid("tombstone", "needs a key");
+  if (message.tombstone && !message.payload.empty()) return invalid("tombstone", "has no payload");
   if (message.ttl && *message.ttl <= Duration::zero()) return invalid("ttl", "must be more than 0");
   if (message.ttl && *message.ttl > kTtlMax) return {ErrorCode::limit_exceeded, "ttl: is over the limit of 3650 days"};
   return ok();
@@ -129,7 +131,7 @@ std::string_view cut_text(std::string_view text, std::size_t bytes_max) noexcept
 }
 
 Status validate_message(const Message& message, const TopicOptions& topic) {
-  const bool plain = message.id.empty() && message.headers.empty() && message.content_type.empty() && !message.ttl;
+  const bool plain = message.id.empty() && message.headers.empty() && message.content_type.empty() && !message.ttl && !message.tombstone;
   if (plain && message.payload.size() <= topic.payload_bytes_max && message.key.size() <= kKeyBytesMax && printable_ascii(message.key)) [[likely]]
     return ok();
   return validate_every_part(message, topic);

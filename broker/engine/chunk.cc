@@ -55,6 +55,11 @@ core::LogMessage Chunk::look(Offset offset, Order order, const Filter& filter, s
   const std::uint32_t i = index(offset);
   core::LogMessage out;
   out.offset = offset;
+  if (i == format::RecordBatch::kNone) {
+    out.wanted = false;
+    out.gone = true;
+    return out;
+  }
   out.key_hash = batch_ && !batch_->has_keys() && order == Order::kKey ? 0 : key_hash(offset, order, seed);
   out.expires_ms = expires_ms(offset);
   out.bytes = batch_ ? batch_->payload_size(i) : messages_[i].payload.size();
@@ -68,7 +73,7 @@ core::LogMessage Chunk::look(Offset offset, Order order, const Filter& filter, s
 void Chunk::fill(Offset offset, StoredMessage& out) const {
   const std::uint32_t i = index(offset);
   out.offset = offset;
-  out.time = time_;
+  out.time = batch_ ? batch_->record_time(i) : time_;
   if (!batch_) {
     const Message& m = messages_[i];
     out.key = m.key;
@@ -76,6 +81,7 @@ void Chunk::fill(Offset offset, StoredMessage& out) const {
     out.content_type = m.content_type;
     if (!headers_.empty()) out.headers = HeadersView(headers_[i]);
     if (m.ttl) out.expires_at = time_ + *m.ttl;
+    out.tombstone = m.tombstone;
     out.payload = m.payload;
     out.owner = shared_from_this();
     if (!letters_.empty()) out.dead_letter = letters_[i];
@@ -83,6 +89,7 @@ void Chunk::fill(Offset offset, StoredMessage& out) const {
   }
   format::RecordView r = batch_->record(i);
   out.expires_at = when(r.expires_at_ms);
+  out.tombstone = r.tombstone;
   if (batch_->bytes() <= kPinnedBytesMax || r.payload.size() * 2 > batch_->bytes()) {
     out.owner = batch_->buffer();
     out.payload = Payload::adopt(batch_->buffer(), r.payload.data(), r.payload.size());

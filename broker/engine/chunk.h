@@ -27,7 +27,10 @@ class Chunk : public std::enable_shared_from_this<Chunk> {
   Offset first() const noexcept { return first_; }
   Offset end() const noexcept { return first_ + count_; }
   bool holds(Offset offset) const noexcept { return offset >= first_ && offset < end(); }
-  Time time() const noexcept { return time_; }
+  /// Whether the message at an offset that it holds is still there: compaction takes some out.
+  bool has(Offset offset) const noexcept { return holds(offset) && (!batch_ || !batch_->compacted() || batch_->index_of(offset) != format::RecordBatch::kNone); }
+  Time time() const noexcept { return time_; }   ///< of the last message
+  Time time_of(Offset offset) const noexcept { return batch_ ? batch_->record_time(index(offset)) : time_; }
   std::size_t bytes() const noexcept { return bytes_; }
 
   /// What a cursor must know of a message. `seed` is of the key hash.
@@ -44,7 +47,7 @@ class Chunk : public std::enable_shared_from_this<Chunk> {
   std::shared_ptr<const DeadLetterInfo> dead_letter(Offset offset) const;
 
  private:
-  std::uint32_t index(Offset offset) const noexcept { return static_cast<std::uint32_t>(offset - first_); }
+  std::uint32_t index(Offset offset) const noexcept { return batch_ ? batch_->index_of(offset) : static_cast<std::uint32_t>(offset - first_); }
 
   std::shared_ptr<const format::RecordBatch> batch_;
   std::vector<Message> messages_;

@@ -310,6 +310,7 @@ Status Engine::encode(Commit& commit) {
       headers.clear();
       if (!message->headers.empty()) core::encode_headers(message->headers, headers);
       record.headers = headers;
+      record.tombstone = message->tombstone;
       if (message->ttl) record.expires_at_ms = (build.time + *message->ttl).time_since_epoch().count();
       builder.add(record);
     }
@@ -317,16 +318,16 @@ Status Engine::encode(Commit& commit) {
       if (!letter.chunk) {
         Result<ChunkPtr> read = load_chunk(*letter.source, letter.place);
         if (!read.ok() && read.code() != ErrorCode::not_found) return read.status();
-        if (read.ok() && (*read)->holds(letter.place)) letter.chunk = *read;
+        if (read.ok() && (*read)->has(letter.place)) letter.chunk = *read;
       }
       StoredMessage message;
-      if (letter.chunk) {
+      if (letter.chunk && letter.chunk->has(letter.place)) {
         letter.chunk->fill(letter.place, message);
         if (letter.info.published == Time{}) letter.info.published = message.time;
       } else {
         letter.info.error = "the message was dropped by the topic's cap before it could be kept; " + letter.info.error;
       }
-      builder.add({message.payload.text(), message.key, message.id, message.content_type, message.headers.encoded(), 0}, &letter.info);
+      builder.add({message.payload.text(), message.key, message.id, message.content_type, message.headers.encoded(), 0, message.tombstone}, &letter.info);
     }
     build.encoded = builder.finish(build.first, build.time);
     const auto bytes = static_cast<std::uint32_t>(build.encoded->size());

@@ -6,6 +6,7 @@
 
 #include "broker/core/limits.h"
 #include "broker/engine/answer.h"
+#include "broker/engine/compaction.h"
 #include "broker/base/fork.h"
 
 namespace weir::engine {

@@ -40,6 +40,8 @@
 
 namespace weir::engine {
 
+class CompactionPass;
+
 class Engine final : public Broker {
  public:
   static Result<std::unique_ptr<Broker>> open(const std::string& location, OpenOptions options, Hooks hooks);
@@ -190,6 +192,7 @@ class Engine final : public Broker {
 
   // topics.cc
   TopicInfo info(const TopicState& topic) const;
+  void put_topic(store::WriteSet& set, TopicState& topic) const;
   Offset first_shown(const TopicState& topic) const;
   Result<TopicPtr> make_topic(std::string name, TopicOptions options, GroupId letters_of_group, TopicId letters_of_topic, store::WriteSet& set, After& after);
   void drop_topic(const TopicPtr& topic, store::WriteSet& set, After& after);
@@ -292,6 +295,11 @@ class Engine final : public Broker {
   void housekeep();
   void forget_changes(CursorState& state);
 
+  // compaction.cc
+  friend class CompactionPass;
+  void compact_one_of(const std::vector<TopicPtr>& topics);
+  void compact_step();
+
   // retention.cc
   Offset settled_by_all(const TopicState& topic) const;
   void forget_before(TopicState& topic, Offset first, std::uint64_t bytes, After& after);
@@ -354,6 +362,7 @@ class Engine final : public Broker {
   std::vector<TopicPtr> unseen_topics_;
   std::uint64_t visible_commit_ = 0;           // synced, as far as visibility knows
   bool retaining_ = false;
+  std::unique_ptr<CompactionPass> compaction_;   ///< the workshop's alone
   struct Drain {
     DrainRequest request;
     CallContext context;

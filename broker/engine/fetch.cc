@@ -50,6 +50,7 @@ ChunkPtr Engine::chunk_in_memory(const TopicState& topic, Offset offset) const {
 /// Reads the chunk that holds `offset`, or the first one behind it, and some of those that follow.
 Result<ChunkPtr> Engine::load_chunk(TopicState& topic, Offset offset) {
   while (true) {
+    const std::uint64_t rewrites = topic.rewrites;
     std::vector<format::IndexEntry> entries;
     std::size_t bytes = 0;
     Status scanned = store_->scan_index(topic.id, offset, [&](const format::IndexEntry& entry) {
@@ -72,6 +73,7 @@ Result<ChunkPtr> Engine::load_chunk(TopicState& topic, Offset offset) {
     }
     if (!found) continue;
     Lock lock(core_);
+    if (rewrites != topic.rewrites) return found;
     // The one that is wanted last, since the oldest go first.
     for (auto chunk = chunks.rbegin(); chunk != chunks.rend(); ++chunk) keep_read(topic, std::move(*chunk));
     return found;
@@ -216,9 +218,9 @@ Status Engine::deliver(std::vector<Grant> grants, std::uint64_t bytes_max, const
   std::vector<std::pair<Grant*, core::Undeliverable>> dropped;
   Status status;
   for (Grant& grant : grants) {
-    if (!grant.chunk) {
+    if (!grant.chunk || !grant.chunk->has(grant.place)) {
       Result<ChunkPtr> chunk = chunk_at(grant.body, grant.place);
-      if (chunk.ok() && (*chunk)->holds(grant.place)) {
+      if (chunk.ok() && (*chunk)->has(grant.place)) {
         grant.chunk = *chunk;
       } else if (chunk.ok() || chunk.code() == ErrorCode::not_found) {
         dropped.emplace_back(&grant, core::Undeliverable::kLost);
@@ -479,22 +481,6 @@ void Engine::fetch_async(FetchWaiterPtr waiter) {
       finish(std::move(now));
     }
   }
-}
-
-/// Makes this waiter, wherever it stands, look again.
-void Engine::wake_waiter(const FetchWaiterPtr& waiter, After& after) {
-  for (const auto& [name, group] : groups_) std::erase(group->waiters, waiter);
-  waiter->woken = true;
-  if (!waiter->async) {
-    after.wake.push_back(waiter);
-    return;
-  }
-  after.call.push_back([this, waiter] { workshop_->post([this, waiter] { fetch_async(waiter); }); });
-}
-
-/// All who wait look again: the group is gone, the broker closes or is stopped.
-void Engine::answer_waiters(GroupState& group, After& after) {
-  while (!group.waiters.empty()) wake_waiter(FetchWaiterPtr(group.waiters.front()), after);
 }
 
 }  // namespace weir::engine

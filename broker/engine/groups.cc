@@ -362,13 +362,14 @@ void Engine::add_ages(std::vector<GroupInfo>& groups) {
     for (GroupTopicStats& stats : group.topics) {
       if (stats.depth <= stats.redriven) continue;
       TopicPtr topic;
-      std::uint64_t bytes_ever = 0;
+      std::uint64_t bytes_ever = 0, bytes = 0;
       {
         Lock lock(core_);
         const auto at = topics_.find(stats.topic);
         if (at == topics_.end()) continue;
         topic = at->second;
         bytes_ever = topic->bytes_ever;
+        bytes = topic->bytes();
         if (topic->options.ephemeral) {
           for (auto chunk = topic->tail.rbegin(); chunk != topic->tail.rend() && (*chunk)->end() > stats.floor; ++chunk) {
             stats.pinned_bytes += (*chunk)->bytes();
@@ -380,7 +381,7 @@ void Engine::add_ages(std::vector<GroupInfo>& groups) {
         const auto entry = store_->find(topic->id, stats.floor);
         if (!entry.ok() || !*entry) continue;
         stats.oldest = (*entry)->time;
-        stats.pinned_bytes = bytes_ever - ((*entry)->cumulative - (*entry)->bytes);
+        stats.pinned_bytes = std::min(bytes, bytes_ever - ((*entry)->cumulative - (*entry)->bytes));   // what compaction took pins nothing
       }
       if (stats.oldest) stats.lag = std::max(Duration{0}, options_.clock->now() - *stats.oldest);
     }

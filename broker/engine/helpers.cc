@@ -100,6 +100,22 @@ void Engine::wake_one(GroupState& group, After& after) {
   after.call.push_back([this, waiter = std::move(waiter)]() mutable { workshop_->post([this, waiter = std::move(waiter)]() mutable { fetch_async(std::move(waiter)); }); });
 }
 
+/// Makes this waiter, wherever it stands, look again.
+void Engine::wake_waiter(const FetchWaiterPtr& waiter, After& after) {
+  for (const auto& [name, group] : groups_) std::erase(group->waiters, waiter);
+  waiter->woken = true;
+  if (!waiter->async) {
+    after.wake.push_back(waiter);
+    return;
+  }
+  after.call.push_back([this, waiter] { workshop_->post([this, waiter] { fetch_async(waiter); }); });
+}
+
+/// All who wait look again: the group is gone, the broker closes or is stopped.
+void Engine::answer_waiters(GroupState& group, After& after) {
+  while (!group.waiters.empty()) wake_waiter(FetchWaiterPtr(group.waiters.front()), after);
+}
+
 void Engine::activate(CursorState& cursor, After& after) {
   GroupState& group = *cursor.group;
   if (!cursor.active) {

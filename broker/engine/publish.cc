@@ -212,6 +212,8 @@ Status Engine::check_for_topic(const TopicState& topic, const Message& message, 
   if (message.payload.size() > topic.options.payload_bytes_max)
     return {ErrorCode::limit_exceeded, "payload: " + std::to_string(message.payload.size()) + " bytes; payload_bytes_max of topic \"" + *topic.name + "\" is " +
                                            std::to_string(topic.options.payload_bytes_max)};
+  if (topic.options.compact && message.key.empty())
+    return {ErrorCode::invalid_argument, "key: topic \"" + *topic.name + "\" keeps the last message of each key, and this one has none"};
   if (topic.options.bytes_max != 0 && topic.options.cap_policy == CapPolicy::kReject && topic.bytes() + topic.bytes_building + bytes_more > topic.options.bytes_max)
     return {ErrorCode::full, "topic \"" + *topic.name + "\" is at its cap: bytes_max is " + std::to_string(topic.options.bytes_max)};
   return {};

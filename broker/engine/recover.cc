@@ -139,6 +139,7 @@ Status Engine::load_topics() {
     topic->options = record->options;
     topic->created = record->created;
     topic->internal = record->name.starts_with('_');
+    topic->compacted = record->compacted;
     topic->letters_of_group = GroupId{record->dead_letters_of_group};
     topic->letters_of_topic = TopicId{record->dead_letters_of_topic};
     if (record->dead_letters_of_group != 0) topic->letters = std::make_unique<Letters>();
@@ -161,6 +162,15 @@ Status Engine::load_topics() {
       topic->first = (*first)->first;
       topic->first_time = (*first)->time;
       topic->bytes_gone = (*first)->cumulative - (*first)->bytes;
+      if (topic->compacted) {
+        std::uint64_t bytes = 0;
+        Status summed = store_->scan_index(topic->id, Offset{}, [&](const format::IndexEntry& batch) {
+          bytes += batch.bytes;
+          return true;
+        });
+        if (!summed.ok()) return summed;
+        topic->bytes_gone = topic->bytes_ever - std::min(topic->bytes_ever, bytes);
+      }
     } else if (const auto head = store_->get(format::topic_head_key(topic->id)); !head.ok()) {
       return head.status();
     } else if (*head) {
@@ -364,7 +374,7 @@ void Engine::charge_crash(std::uint64_t last_incarnation) {
 std::uint64_t Engine::key_of_log(const CursorState& state, const Mark& mark) {
   if (mark.letter != 0) return 0;   // its record has it
   const auto chunk = load_chunk(*state.topic, Offset{mark.offset});
-  if (!chunk.ok() || !(*chunk)->holds(Offset{mark.offset})) return 0;
+  if (!chunk.ok() || !(*chunk)->has(Offset{mark.offset})) return 0;
   return (*chunk)->key_hash(Offset{mark.offset}, state.options.order, hash_seed_);
 }
 

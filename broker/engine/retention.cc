@@ -45,7 +45,7 @@ void Engine::forget_before(TopicState& topic, Offset first, std::uint64_t bytes,
 }
 
 void Engine::retain() {
-  std::vector<TopicPtr> topics;
+  std::vector<TopicPtr> topics, compact;
   After after;
   {
     Lock lock(core_);
@@ -54,6 +54,10 @@ void Engine::retain() {
     for (const auto& [id, topic] : topics_by_id_) {
       if (topic->first >= topic->visible) continue;
       const TopicOptions& o = topic->options;
+      if (o.compact) {
+        compact.push_back(topic);
+        continue;
+      }
       const bool some_settled = topic->first < settled_by_all(*topic);
       const bool old = topic->first_time + o.retention_age <= Time{Duration{now}};
       const bool large = o.retention_bytes != 0 && topic->bytes() > o.retention_bytes;
@@ -70,6 +74,7 @@ void Engine::retain() {
   if (state_ == StoreState::kStopped || closed_) return;
   for (const TopicPtr& topic : topics) retain_topic(topic);
   if (!topics.empty()) give_space_back();
+  if (!compact.empty()) compact_one_of(compact);
 }
 
 void Engine::retain_ephemeral(TopicState& topic, std::int64_t now, After& after) {
@@ -165,6 +170,8 @@ void Engine::give_space_back() {
   if (!live.ok()) return;
   const std::uint64_t commit = live->value_or(trimmed_commit_);
   if (commit <= trimmed_commit_) return;
+  // Files are gone at once: what erased their batches must not be lost by a loss of power, which would leave the index pointing at nothing.
+  if (!store_->sync().ok()) return;
   if (store_->trim_log(commit).ok()) trimmed_commit_ = commit;
 }
 

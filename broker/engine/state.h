@@ -79,6 +79,11 @@ struct TopicState {
   bool unseen_listed = false;        ///< stands in the engine's list of topics that wait for a sync
   std::deque<ChunkPtr> tail;         ///< the newest messages; of an ephemeral topic: all
   std::map<std::uint64_t, ChunkPtr> read;   ///< older ones that were read, by first offset
+  bool compacted = false;            ///< was ever compacted
+  Offset clean;                      ///< compaction has been through everything before it, since open
+  std::int64_t tombstone_due_ms = INT64_MAX;   ///< when compaction may take the next tombstone
+  std::uint64_t compacted_messages = 0;
+  std::atomic<std::uint64_t> rewrites{0};      ///< raised when batches were written anew: what was read before is not to be kept
   Build* build = nullptr;            ///< its batch in the commit that is being decided
   std::vector<CursorPtr> cursors;
   std::uint64_t duplicates = 0;

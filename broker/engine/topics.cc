@@ -16,6 +16,7 @@ TopicInfo Engine::info(const TopicState& topic) const {
   out.visible = topic.visible;
   out.bytes = topic.bytes();
   out.duplicates = topic.duplicates;
+  out.compacted = topic.compacted_messages;
   out.dropped_unsettled = topic.dropped_unsettled;
   return out;
 }
@@ -45,13 +46,19 @@ Result<TopicPtr> Engine::make_topic(std::string name, TopicOptions options, Grou
     ++ephemeral_topics_;
   } else {
     put_store_record(set);
-    set.put(format::topic_key(topic->id), format::encode(format::TopicRecord{*topic->name, topic->options, topic->created, letters_of_group.value, letters_of_topic.value}));
+    put_topic(set, *topic);
   }
   if (!internal)
     for (const auto& [key, group] : groups_)
       if (group->pattern && core::matches(group->source, *topic->name)) make_cursor(*group, *topic, Offset{}, after);
   log(LogLevel::kInfo, "topic created: " + *topic->name);
   return topic;
+}
+
+void Engine::put_topic(store::WriteSet& set, TopicState& topic) const {
+  topic.compacted = topic.compacted || topic.options.compact;
+  set.put(format::topic_key(topic.id), format::encode(format::TopicRecord{*topic.name, topic.options, topic.created, topic.letters_of_group.value,
+                                                                          topic.letters_of_topic.value, topic.compacted}));
 }
 
 void Engine::async_create_topic(CreateTopicRequest request, CallContext context, Callback<TopicInfo> done) {
@@ -79,13 +86,12 @@ void Engine::async_alter_topic(AlterTopicRequest request, CallContext context, C
     if (topic == nullptr) return topic_missing(request.name);
     if (request.options.ephemeral != topic->options.ephemeral)
       return Status{ErrorCode::invalid_argument, "ephemeral: cannot be altered; topic \"" + request.name + "\" is " + (topic->options.ephemeral ? "ephemeral" : "durable")};
-    if (topic->letters && (request.options.bytes_max != 0 || request.options.discard_settled))
-      return Status{ErrorCode::invalid_argument, "bytes_max, discard_settled: \"" + request.name + "\" holds dead letters, which go by age only"};
+    if (topic->letters && (request.options.bytes_max != 0 || request.options.discard_settled || request.options.compact))
+      return Status{ErrorCode::invalid_argument, "bytes_max, discard_settled, compact: \"" + request.name + "\" holds dead letters, which go by age only"};
     if (topic->options.ephemeral) request.options.durability = Durability::kMemory;
     topic->options = request.options;
     if (!topic->options.ephemeral)
-      set.put(format::topic_key(topic->id),
-              format::encode(format::TopicRecord{*topic->name, topic->options, topic->created, topic->letters_of_group.value, topic->letters_of_topic.value}));
+      put_topic(set, *topic);
     return info(*topic);
   });
 }
@@ -288,6 +294,12 @@ Result<Offset> Engine::offset_at(const TopicPtr& topic, const StartPoint& start)
       low = (*entry)->end();
     }
   }
+  if (!topic->compacted || low >= next) return std::min(low, next);
+  // A compacted batch has messages of several times.
+  Result<ChunkPtr> chunk = chunk_at(topic, low);
+  if (!chunk.ok()) return chunk.code() == ErrorCode::not_found ? Result<Offset>(next) : chunk.status();
+  for (low = std::max(low, (*chunk)->first()); low < (*chunk)->end(); low = low + 1)
+    if ((*chunk)->has(low) && (*chunk)->time_of(low) >= start.time) break;
   return std::min(low, next);
 }
 

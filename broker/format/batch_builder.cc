@@ -46,13 +46,14 @@ struct BatchBuilder::Impl {
   std::size_t count = 0;
   ColumnBuffer payload, key, id, content_type, headers;
   std::vector<std::int64_t> expires;
+  std::vector<std::uint8_t> tombstones;
   std::vector<flatbuffers::Offset<flat::DeadLetter>> dead_letters;
   /// Holds dead letters from add() on, everything else only during finish().
   std::optional<flatbuffers::FlatBufferBuilder> flat;
   std::size_t flat_bytes = 0;  ///< room that `flat` has
 
   std::size_t estimate() const {
-    return 512 + 4 * count + payload.size() + key.size() + id.size() + content_type.size() + headers.size() + 8 * expires.size();
+    return 512 + 4 * count + payload.size() + key.size() + id.size() + content_type.size() + headers.size() + 8 * expires.size() + tombstones.size();
   }
   /// FlatBuffers moves everything whenever it needs more room, so it gets enough at once.
   void reserve(std::size_t bytes) {
@@ -91,6 +92,10 @@ void BatchBuilder::add(const RecordView& record, const DeadLetterInfo* dead_lett
     impl.expires.resize(index, 0);
     impl.expires.push_back(record.expires_at_ms);
   }
+  if (record.tombstone) {
+    impl.tombstones.resize(index, 0);
+    impl.tombstones.push_back(1);
+  }
   if (dead_letter != nullptr) {
     if (impl.dead_letters.empty()) impl.reserve(16 << 10);
     while (impl.dead_letters.size() < index) impl.dead_letters.push_back(flat::CreateDeadLetter(*impl.flat));
@@ -100,9 +105,20 @@ void BatchBuilder::add(const RecordView& record, const DeadLetterInfo* dead_lett
 }
 
 std::shared_ptr<const std::string> BatchBuilder::finish(Offset first, Time time) {
+  WEIR_CHECK(impl_->count > 0);
+  return finish(first, time, static_cast<std::uint32_t>(impl_->count), nullptr, nullptr);
+}
+
+std::shared_ptr<const std::string> BatchBuilder::finish_compacted(Offset first, std::uint32_t span, Time time, const std::vector<std::uint32_t>& places,
+                                                                  const std::vector<std::int64_t>& times) {
+  WEIR_CHECK(places.size() == impl_->count && times.size() == impl_->count && impl_->dead_letters.empty());
+  return finish(first, time, span, &places, &times);
+}
+
+std::shared_ptr<const std::string> BatchBuilder::finish(Offset first, Time time, std::uint32_t span, const std::vector<std::uint32_t>* places,
+                                                        const std::vector<std::int64_t>* times) {
   Impl& impl = *impl_;
-  WEIR_CHECK(impl.count > 0);
-  if (impl.dead_letters.empty()) impl.reserve(impl.estimate());
+  if (impl.dead_letters.empty()) impl.reserve(impl.estimate() + (places == nullptr ? 0 : 12 * places->size()));
   auto& flat = *impl.flat;
   flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<flat::DeadLetter>>> dead_letters = 0;
   if (!impl.dead_letters.empty()) {
@@ -114,16 +130,24 @@ std::shared_ptr<const std::string> BatchBuilder::finish(Offset first, Time time)
     impl.expires.resize(impl.count, 0);
     expires = flat.CreateVector(impl.expires);
   }
+  flatbuffers::Offset<flatbuffers::Vector<std::uint8_t>> tombstones = 0;
+  if (!impl.tombstones.empty()) {
+    impl.tombstones.resize(impl.count, 0);
+    tombstones = flat.CreateVector(impl.tombstones);
+  }
+  const auto flat_places = places == nullptr ? 0 : flat.CreateVector(*places);
+  const auto flat_times = times == nullptr ? 0 : flat.CreateVector(*times);
   const auto payload = impl.payload.finish(flat, impl.count, true);
   const auto key = impl.key.finish(flat, impl.count, false);
   const auto id = impl.id.finish(flat, impl.count, false);
   const auto content_type = impl.content_type.finish(flat, impl.count, false);
   const auto headers = impl.headers.finish(flat, impl.count, false);
-  flat.Finish(flat::CreateRecordBatch(flat, first.value, milliseconds_of(time), static_cast<std::uint32_t>(impl.count), payload, key, id,
-                                      content_type, headers, expires, dead_letters));
+  flat.Finish(flat::CreateRecordBatch(flat, first.value, milliseconds_of(time), span, payload, key, id, content_type, headers, expires,
+                                      dead_letters, tombstones, flat_places, flat_times));
   auto bytes = std::make_shared<const std::string>(reinterpret_cast<const char*>(flat.GetBufferPointer()), flat.GetSize());
   impl.count = 0;
   impl.expires.clear();
+  impl.tombstones.clear();
   impl.dead_letters.clear();
   flat.Clear();
   if (bytes->size() > kKeptBytes) impl.flat.reset();

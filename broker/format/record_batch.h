@@ -25,6 +25,7 @@ struct RecordView {
   std::string_view content_type;
   std::string_view headers;                     ///< encoded as HeadersView reads them (message.h)
   std::int64_t expires_at_ms = 0;               ///< 0: never
+  bool tombstone = false;
 };
 
 /// Builds batches, one after another; keeps its buffers between them. Not thread-safe.
@@ -36,8 +37,14 @@ class BatchBuilder {
   std::size_t count() const noexcept;
   /// The bytes, in a buffer of its own that can be shared and kept. The builder is empty again.
   std::shared_ptr<const std::string> finish(Offset first, Time time);
+  /// The same for what compaction left of `span` messages: record i is the message `first + places[i]`, committed at `times[i]`; `time` is the last
+  /// message's, whether it is left or not. Places rise and are less than `span`. There may be no record at all.
+  std::shared_ptr<const std::string> finish_compacted(Offset first, std::uint32_t span, Time time, const std::vector<std::uint32_t>& places,
+                                                      const std::vector<std::int64_t>& times);
 
  private:
+  std::shared_ptr<const std::string> finish(Offset first, Time time, std::uint32_t span, const std::vector<std::uint32_t>* places,
+                                            const std::vector<std::int64_t>* times);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
@@ -50,11 +57,24 @@ class RecordBatch {
 
   Offset first() const noexcept { return first_; }
   Offset end() const noexcept { return first_ + count_; }   ///< one behind the last
-  std::uint32_t count() const noexcept { return count_; }
-  Time time() const noexcept { return time_; }
+  std::uint32_t count() const noexcept { return count_; }       ///< offsets that it covers
+  std::uint32_t records() const noexcept { return records_; }   ///< messages that it has: fewer than count() after compaction
+  bool compacted() const noexcept { return places_ != nullptr; }
+  /// Which record is the message at `offset`, which it covers; kNone: it was compacted away.
+  static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+  std::uint32_t index_of(Offset offset) const noexcept {
+    const auto place = static_cast<std::uint32_t>(offset - first_);
+    return places_ == nullptr ? place : find_place(place);
+  }
+  Offset offset_of(std::uint32_t index) const noexcept { return first_ + (places_ == nullptr ? index : load<std::uint32_t>(places_ + std::size_t{4} * index)); }
+  Time time() const noexcept { return time_; }                  ///< of the last message
+  Time record_time(std::uint32_t index) const noexcept {
+    return times_ == nullptr ? time_ : Time{Duration{static_cast<std::int64_t>(load<std::uint64_t>(times_ + std::size_t{8} * index))}};
+  }
+  bool tombstone(std::uint32_t index) const noexcept { return tombstones_ != nullptr && tombstones_[index] != 0; }
   std::size_t bytes() const noexcept { return bytes_->size(); }
-  RecordView record(std::uint32_t index) const noexcept {   ///< index < count()
-    return {payload_.at(index), key_.at(index), id_.at(index), content_type_.at(index), headers_.at(index), expires_at_ms(index)};
+  RecordView record(std::uint32_t index) const noexcept {   ///< index < records()
+    return {payload_.at(index), key_.at(index), id_.at(index), content_type_.at(index), headers_.at(index), expires_at_ms(index), tombstone(index)};
   }
   std::string_view key(std::uint32_t index) const noexcept { return key_.at(index); }
   std::int64_t expires_at_ms(std::uint32_t index) const noexcept {
@@ -85,12 +105,17 @@ class RecordBatch {
     }
   };
   RecordBatch() = default;
+  std::uint32_t find_place(std::uint32_t place) const noexcept;
   std::shared_ptr<const std::string> bytes_;
   Offset first_;
   Time time_;
   std::uint32_t count_ = 0;
+  std::uint32_t records_ = 0;
   Column payload_, key_, id_, content_type_, headers_;
   const std::uint8_t* expires_ = nullptr;
+  const std::uint8_t* tombstones_ = nullptr;
+  const std::uint8_t* places_ = nullptr;
+  const std::uint8_t* times_ = nullptr;
   const void* root_ = nullptr;  ///< the FlatBuffers root, for the rarely used parts
 };
 

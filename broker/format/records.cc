@@ -86,7 +86,8 @@ std::string encode(const TopicRecord& record) {
   return finish(flat, flat::CreateTopicRecord(flat, name, milliseconds_of(record.created), options.ephemeral, number_of(options.durability),
                                               options.retention_age.count(), options.retention_bytes, options.discard_settled, options.bytes_max,
                                               number_of(options.cap_policy), options.payload_bytes_max, options.dedup_window.count(),
-                                              record.dead_letters_of_group, record.dead_letters_of_topic));
+                                              record.dead_letters_of_group, record.dead_letters_of_topic, options.compact,
+                                              options.tombstone_retention.count(), record.compacted));
 }
 
 Result<TopicRecord> decode_topic(std::string_view bytes, std::string_view where) {
@@ -106,6 +107,9 @@ Result<TopicRecord> decode_topic(std::string_view bytes, std::string_view where)
   record.options.cap_policy = static_cast<CapPolicy>(stored->cap_policy());
   record.options.payload_bytes_max = stored->payload_bytes_max();
   record.options.dedup_window = Duration{stored->dedup_window()};
+  record.options.compact = stored->compact();
+  record.options.tombstone_retention = Duration{stored->tombstone_retention()};
+  record.compacted = stored->compacted();
   record.dead_letters_of_group = stored->dead_letters_of_group();
   record.dead_letters_of_topic = stored->dead_letters_of_topic();
   return record;

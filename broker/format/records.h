@@ -17,7 +17,7 @@
 namespace weir::format {
 
 /// The version this code writes. A store with another major version is refused with `format_version`.
-inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::uint32_t kFormatVersion = 2;
 
 struct StoreRecord {
   std::uint32_t version = kFormatVersion;
@@ -33,6 +33,7 @@ struct TopicRecord {
   Time created;
   std::uint64_t dead_letters_of_group = 0;  ///< for `_dlq.` topics: the group and topic they belong to; 0: none
   std::uint64_t dead_letters_of_topic = 0;
+  bool compacted = false;                   ///< was ever compacted, so that its size is the sum of its index entries
 };
 
 struct GroupRecord {

@@ -91,10 +91,10 @@ Result<VerifyReport> Store::verify() const {
       continue;
     }
     ++report.batches;
-    report.messages += entry.count;
     const TopicId topic{format::read_u64(view(at->key()))};
     const auto batch = read(topic, entry);
     // The iterator sees the store of when it was made; a batch that was erased since is no error.
+    if (batch.ok()) report.messages += (*batch)->records();
     if (batch.ok() || batch.code() == ErrorCode::not_found) continue;
     note(report, "topic " + std::to_string(topic.value) + ", offset " + std::to_string(entry.first.value), batch.status().message());
   }

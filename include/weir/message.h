@@ -95,6 +95,8 @@ struct Message {
   std::string content_type{};  ///< empty: not said
   std::optional<Duration> ttl{};        ///< from commit; not delivered after it (S-8)
   std::optional<Time> deliver_at{};     ///< waits outside the log until then (S-7)
+  /// A delete mark: the key has no value any more (S-10, TopicOptions::compact). Needs a key, and has no payload.
+  bool tombstone = false;
 };
 
 /// A header of a received message, seen in place.
@@ -169,6 +171,7 @@ struct StoredMessage {
   Offset offset{};            ///< its place in the topic; of a redriven message, the place it had originally
   Time time{};                ///< when it was committed
   std::optional<Time> expires_at{};
+  bool tombstone = false;     ///< a delete mark: its key has no value any more
   std::string_view key;
   std::string_view id;
   std::string_view content_type;

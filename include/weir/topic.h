@@ -36,6 +36,12 @@ struct TopicOptions {
   std::uint32_t payload_bytes_max = 1u << 20;
   /// How long ids are remembered (S-6), within OpenOptions::dedup_ids_max ids of the whole store. 0: not at all.
   Duration dedup_window = std::chrono::minutes{10};
+  /// Keep the last message of each key (S-10): earlier ones go, in the background, once every group has settled them, and age, bytes and
+  /// discard_settled remove nothing. Every message must have a key. A tombstone (Message::tombstone) is the end of its key.
+  /// Not for ephemeral topics, nor with `drop_oldest`. The newest batch of a topic stays as it is until there is another.
+  bool compact = false;
+  /// How long a tombstone of a compacted topic stays after its commit, so that readers learn of it. Up to 100 years.
+  Duration tombstone_retention = std::chrono::hours{24};
 
   friend bool operator==(const TopicOptions&, const TopicOptions&) = default;
 };
@@ -51,6 +57,7 @@ struct TopicInfo {
   Offset visible{};              ///< messages before it may be delivered: their durability level holds
   std::uint64_t bytes = 0;     ///< as stored
   std::uint64_t duplicates = 0;        ///< publishes answered as duplicates, since open
+  std::uint64_t compacted = 0;         ///< messages that compaction removed, since open
   std::uint64_t dropped_unsettled = 0; ///< messages lost by `drop_oldest` before every group settled them, since open
 };
 

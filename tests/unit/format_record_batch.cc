@@ -196,7 +196,8 @@ TEST_CASE("headers that HeadersView could not read are corruption", "[format][S-
 /// Reads everything that can be read, so that a sanitizer sees any step out of bounds.
 std::size_t read_everything(const RecordBatch& batch) {
   std::size_t sum = 0;
-  for (std::uint32_t i = 0; i < batch.count(); ++i) {
+  for (std::uint32_t i = 0; i < batch.records(); ++i) {
+    sum += static_cast<std::size_t>(batch.record_time(i).time_since_epoch().count()) + batch.offset_of(i).value;
     const RecordView view = batch.record(i);
     for (const std::string_view text : {view.payload, view.key, view.id, view.content_type, view.headers})
       for (const char byte : text) sum += static_cast<unsigned char>(byte);
@@ -239,6 +240,68 @@ TEST_CASE("whatever byte of a batch is wrong, nothing is read out of bounds", "[
     }
   }
   CHECK(refused > bytes->size() * 255 / 4);
+  CHECK(sum > 0);
+}
+
+std::shared_ptr<const std::string> a_compacted_batch() {
+  BatchBuilder builder;
+  RecordView record;
+  record.payload = "one";
+  record.key = "a";
+  builder.add(record);
+  record.payload = {};
+  record.key = "b";
+  record.tombstone = true;
+  builder.add(record);
+  return builder.finish_compacted(Offset{100}, 10, at(5000), {2, 9}, {3000, 5000});
+}
+
+TEST_CASE("a compacted batch knows which messages are left, where they stood and when they came", "[format][S-10]") {
+  const auto batch = RecordBatch::parse(a_compacted_batch(), "here").value();
+  CHECK(batch->compacted());
+  CHECK(batch->first() == Offset{100});
+  CHECK(batch->end() == Offset{110});
+  CHECK(batch->records() == 2);
+  CHECK(batch->time() == at(5000));
+  for (std::uint64_t offset = 100; offset < 110; ++offset)
+    CHECK(batch->index_of(Offset{offset}) == (offset == 102 ? 0 : offset == 109 ? 1 : RecordBatch::kNone));
+  CHECK(batch->offset_of(1) == Offset{109});
+  CHECK(batch->record(0).payload == "one");
+  CHECK_FALSE(batch->tombstone(0));
+  CHECK(batch->record(1).tombstone);
+  CHECK(batch->record_time(0) == at(3000));
+  CHECK(batch->record_time(1) == at(5000));
+}
+
+TEST_CASE("a batch of which compaction left nothing still says what it covers", "[format][S-10]") {
+  BatchBuilder builder;
+  const auto batch = RecordBatch::parse(builder.finish_compacted(Offset{7}, 3, at(1), {}, {}), "here").value();
+  CHECK(batch->records() == 0);
+  CHECK(batch->count() == 3);
+  for (std::uint64_t offset = 7; offset < 10; ++offset) CHECK(batch->index_of(Offset{offset}) == RecordBatch::kNone);
+}
+
+TEST_CASE("places of a compacted batch that do not rise, or lie outside, are corruption", "[format][S-32]") {
+  for (const auto& places : {std::vector<std::uint32_t>{2, 2}, {9, 2}, {2, 10}}) {
+    BatchBuilder builder;
+    for (int i = 0; i < 2; ++i) builder.add(RecordView{"p", "k", {}, {}, {}});
+    CHECK(RecordBatch::parse(builder.finish_compacted(Offset{0}, 10, at(1), places, {1, 1}), "here").code() == ErrorCode::corruption);
+  }
+}
+
+TEST_CASE("whatever byte of a compacted batch is wrong, nothing is read out of bounds", "[format][S-32]") {
+  const auto bytes = a_compacted_batch();
+  std::size_t refused = 0, sum = 0;
+  for (std::size_t i = 0; i < bytes->size(); ++i) {
+    for (unsigned flip = 1; flip < 256; ++flip) {
+      std::string wrong = *bytes;
+      wrong[i] = static_cast<char>(static_cast<unsigned char>(wrong[i]) ^ flip);
+      const auto batch = RecordBatch::parse(std::make_shared<const std::string>(std::move(wrong)), "here");
+      if (batch.ok()) sum += read_everything(**batch) + (*batch)->index_of((*batch)->first());
+      else ++refused;
+    }
+  }
+  CHECK(refused > 0);
   CHECK(sum > 0);
 }
 
