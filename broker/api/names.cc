@@ -74,6 +74,16 @@ std::string_view to_string(LetterState state) noexcept {
   return kUnknown;
 }
 
+std::string_view to_string(LetterAct act) noexcept {
+  switch (act) {
+    case LetterAct::kRedriven: return "redriven";
+    case LetterAct::kSentToTopic: return "sent_to_topic";
+    case LetterAct::kDiscarded: return "discarded";
+    case LetterAct::kRestored: return "restored";
+  }
+  return kUnknown;
+}
+
 std::string_view to_string(StoreState state) noexcept {
   switch (state) {
     case StoreState::kRunning: return "running";
@@ -111,6 +121,7 @@ GroupTopicStats GroupInfo::total() const {
     sum.expired += one.expired;
     sum.filtered += one.filtered;
     sum.dead_lettered += one.dead_lettered;
+    sum.holding += one.holding;
     sum.lag = std::max(sum.lag, one.lag);
     if (one.oldest && (!sum.oldest || *one.oldest < *sum.oldest)) sum.oldest = one.oldest;
   }

@@ -90,7 +90,7 @@ bool Cursor::look(const LogMessage& message, Taking& taking) {
   if (message.expires_ms != 0 && message.expires_ms <= taking.now_ms) {
     ++totals_.expired;
     if (env_.options->dead_letter_expired) {
-      deaths_.push_back({{message.offset, 0}, DeathReason::kExpired, 0, 0, 0, {}});
+      deaths_.push_back({{message.offset, 0}, DeathReason::kExpired, 0, 0, 0, {}, hold_key(message.key_hash)});
       ++totals_.dead_lettered;
     }
     settled_.insert(message.offset, Time{Duration{taking.now_ms}});
@@ -99,7 +99,7 @@ bool Cursor::look(const LogMessage& message, Taking& taking) {
   }
   if (message.key_hash != 0) {
     const auto at = keys_.find(message.key_hash);
-    if (at != keys_.end() && (at->second.has_returned() || at->second.has_blocked() || !key_takes(at->second, taking))) {
+    if (at != keys_.end() && (at->second.holds > 0 || at->second.has_returned() || at->second.has_blocked() || !key_takes(at->second, taking))) {
       block(message.key_hash, message.offset);
       next_ = next_ + 1;
       return true;
@@ -165,8 +165,10 @@ void Cursor::take_key(std::uint64_t hash, Taking& taking) {
   at->second.queued = false;
   while (!taking.full() && key_takes(keys_[hash], taking)) {
     KeyState& state = keys_[hash];
-    if (state.has_returned() && !blocked_first(hash, state)) {
-      const std::uint32_t slot = state.backlog->returned.front();
+    if (state.holds > 0 || (state.has_returned() && !blocked_first(hash, state))) {
+      const std::optional<std::uint32_t> next = next_returned(state);
+      if (!next) break;
+      const std::uint32_t slot = *next;
       const Item& item = items_[slot];
       if (item.state != ItemState::kReady) break;
       if (suspect(item) && !taking.slots.empty()) break;
@@ -276,8 +278,9 @@ void Cursor::queue_key_if_free(std::uint64_t hash) {
   const auto at = keys_.find(hash);
   if (at == keys_.end() || at->second.leased > 0 || at->second.queued) return;
   KeyState& state = at->second;
-  if (blocked_first(hash, state)) return queue_key(hash);
-  if (state.has_returned() ? items_[state.backlog->returned.front()].state == ItemState::kReady : state.has_blocked()) queue_key(hash);
+  if (state.holds == 0 && blocked_first(hash, state)) return queue_key(hash);
+  const std::optional<std::uint32_t> returned = next_returned(state);
+  if (returned ? items_[*returned].state == ItemState::kReady : state.holds == 0 && state.has_blocked()) queue_key(hash);
 }
 
 void Cursor::forget_key_if_idle(std::uint64_t hash) {
@@ -285,7 +288,7 @@ void Cursor::forget_key_if_idle(std::uint64_t hash) {
   if (at == keys_.end()) return;
   KeyState& state = at->second;
   if (state.backlog && state.backlog->empty()) state.backlog.reset();
-  if (state.leased == 0 && !state.queued && !state.backlog) keys_.erase(at);
+  if (state.leased == 0 && state.holds == 0 && !state.queued && !state.backlog) keys_.erase(at);
 }
 
 void Cursor::insert_returned(std::uint32_t slot) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -58,12 +59,19 @@ struct Death {
   std::uint32_t failures = 0;
   std::uint32_t redrives = 0;
   History history;
+  std::uint64_t held_key = 0;   ///< it holds that key, from when it died (S-25); 0: none
 };
 
 /// A retry record that must be written or erased with the next commit.
 struct RecordChange {
   ItemId id;
   const Item* item = nullptr;  ///< nullptr: erase
+};
+
+/// A record of a dead letter that holds its key, to be written or erased with the next commit.
+struct HoldChange {
+  std::uint64_t letter = 0;     ///< its offset in the dead-letter topic
+  std::uint64_t key_hash = 0;   ///< 0: erase
 };
 
 /// How much a group has in flight, over all its topics.
@@ -122,8 +130,8 @@ class Cursor {
   /// Looks at the message at next(): leases it to `taking`, blocks it behind its key, settles it (expired, unwanted), and moves on.
   /// False: `taking` is full, and the message was not looked at.
   bool look(const LogMessage& message, Taking& taking);
-  /// True when new messages may be looked at: waiting_max is not reached.
-  bool may_look() const noexcept { return waiting_.size() < env_.options->waiting_max; }
+  /// True when new messages may be looked at: neither waiting_max nor kHoldsMax is reached.
+  bool may_look() const noexcept { return waiting_.size() < env_.options->waiting_max && held_.size() < kHoldsMax; }
   /// Leases what came back and has no key to wait for, and the next messages of keys that became free.
   void take_returned(Taking& taking);
   /// True when take_returned would find something.
@@ -163,6 +171,20 @@ class Cursor {
   /// The gate has opened: what waited for it may go.
   void gate_opened();
 
+  // --- Dead letters that hold their key (S-25) --------------------------------------------------------------------------
+  static constexpr std::size_t kHoldsMax = 100'000;   ///< past it nothing new is handed out until some are resolved
+  /// The death that holds `key_hash` has become this letter.
+  void held_by(std::uint64_t letter, std::uint64_t key_hash);
+  /// At open: what a record says.
+  void load_hold(std::uint64_t letter, std::uint64_t key_hash);
+  /// The letter is redriven, discarded or gone: its key goes on, unless another one holds it.
+  void release_hold(std::uint64_t letter);
+  void release_holds_before(std::uint64_t letter);
+  void release_holds();
+  std::uint64_t holding() const noexcept { return held_.size(); }
+  /// Records that changed since the last call.
+  void collect_holds(const std::function<void(const HoldChange&)>& visit);
+
   // --- The death of the process: at open, after load -------------------------------------------------------------------
   /// Whether the hand-over with that epoch is neither settled nor counted in what was loaded.
   bool was_running(ItemId id, std::uint64_t epoch) const;
@@ -173,7 +195,7 @@ class Cursor {
   void crash(ItemId id, std::uint64_t epoch, std::uint64_t key_hash, bool alone, bool named, std::int64_t now_ms);
 
   // --- What must be written -------------------------------------------------------------------------------------------
-  bool dirty() const noexcept { return settled_.dirty() || !changed_records_.empty() || !deaths_.empty() || !finished_marks_.empty(); }
+  bool dirty() const noexcept { return settled_.dirty() || !changed_records_.empty() || !changed_holds_.empty() || !deaths_.empty() || !finished_marks_.empty(); }
   /// Retry records that changed since the last call.
   void collect_records(const std::function<void(const RecordChange&)>& visit);
   std::vector<Death> take_deaths() { return std::exchange(deaths_, {}); }
@@ -238,6 +260,9 @@ class Cursor {
   bool key_takes(const KeyState& state, const Taking& taking) const noexcept {
     return state.leased == 0 || state.fetch == taking.fetch;
   }
+  std::uint64_t hold_key(std::uint64_t hash);
+  void let_go(std::uint64_t hash);
+  std::optional<std::uint32_t> next_returned(const KeyState& state) const;
   void block(std::uint64_t hash, Offset offset);
   std::optional<Offset> peek_blocked(std::uint64_t hash, Backlog& backlog);
   std::optional<Offset> next_blocked(std::uint64_t hash, Backlog& backlog);   // takes it out
@@ -272,6 +297,8 @@ class Cursor {
   std::deque<std::pair<std::int64_t, ItemId>> recent_order_;
   std::vector<ItemId> changed_records_;
   std::vector<Death> deaths_;
+  std::map<std::uint64_t, std::uint64_t> held_;           // letters that hold their key → the key's hash
+  std::set<std::uint64_t> changed_holds_;
   std::vector<std::uint32_t> finished_marks_;
   CursorTotals totals_;
 };

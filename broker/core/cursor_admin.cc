@@ -108,6 +108,8 @@ void Cursor::seek(Offset offset, std::int64_t now_ms) {
   waiting_.clear();
   recent_.clear();
   recent_order_.clear();
+  for (const auto& [letter, hash] : std::exchange(held_, {})) changed_holds_.insert(letter);
+  for (Death& death : deaths_) death.held_key = 0;
   env_.spill->clear();
   blocked_ = filling_ = spilled_ = 0;
   settled_.reset(offset);
@@ -186,13 +188,18 @@ void Cursor::check_invariants() const {
   }
   WEIR_CHECK(leased == leased_, "leased " << leased << " counted " << leased_);
   WEIR_CHECK(redriven == redriven_, "redriven " << redriven << " counted " << redriven_);
+  std::uint64_t holds = held_.size();
+  for (const Death& death : deaths_) holds += death.held_key != 0;
   for (const auto& [hash, state] : keys_) {
+    holds -= state.holds;
+    WEIR_CHECK(state.holds == 0 || !state.queued || next_returned(state), "a held key is queued with nothing to give");
     if (!state.backlog) continue;
     const Backlog& backlog = *state.backlog;
     WEIR_CHECK(std::is_sorted(backlog.blocked.begin(), backlog.blocked.end()), "blocked offsets of a key are out of order");
     for (const std::uint32_t slot : backlog.returned)
       WEIR_CHECK(items_[slot].state == ItemState::kWaiting || items_[slot].state == ItemState::kReady, "a returned item is neither waiting nor ready");
   }
+  WEIR_CHECK(holds == 0, "holds of keys and letters that hold differ by " << holds);
 }
 
 }  // namespace weir::core

@@ -150,7 +150,7 @@ bool Cursor::die_if_over(std::uint32_t slot, std::int64_t now_ms) {
 
 void Cursor::die(std::uint32_t slot, DeathReason reason, std::int64_t now_ms) {
   Item& item = items_[slot];
-  Death death{item.id, reason, item.deliveries, item.failures, item.redrives, {}};
+  Death death{item.id, reason, item.deliveries, item.failures, item.redrives, {}, hold_key(item.key_hash)};
   if (item.history) death.history = std::move(*item.history);
   deaths_.push_back(std::move(death));
   ++totals_.dead_lettered;
@@ -292,13 +292,16 @@ void Cursor::remember(const ItemId& id, std::uint64_t epoch, std::uint8_t kind, 
 void Cursor::drop(std::uint32_t slot, Undeliverable why, std::int64_t now_ms) {
   Item& item = items_[slot];
   const std::uint64_t hash = item.key_hash;
+  const std::uint64_t epoch = item.epoch;
   end_lease(slot);
   if (why == Undeliverable::kExpired) ++totals_.expired;
   if (why == Undeliverable::kFiltered) ++totals_.filtered;
-  if (why == Undeliverable::kExpired && env_.options->dead_letter_expired)
+  if (why == Undeliverable::kExpired && env_.options->dead_letter_expired) {
     die(slot, DeathReason::kExpired, now_ms);
-  else
+    if (env_.options->hold_key) release_rest_of_chain(hash, epoch, now_ms);
+  } else {
     forget(slot, kNoSettlement, now_ms);
+  }
   if (hash != 0) {
     queue_key_if_free(hash);
     forget_key_if_idle(hash);

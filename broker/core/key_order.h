@@ -41,6 +41,7 @@ struct Backlog {
 /// A key that has something in delivery, given back or blocked. Keys with nothing are not remembered.
 struct KeyState {
   std::uint32_t leased = 0;       ///< messages in delivery
+  std::uint32_t holds = 0;        ///< dead letters that hold the key (S-25)
   bool queued = false;            ///< stands in the cursor's queue of keys to look at
   std::uint32_t slot = 0;         ///< the first leased item, while `leased` > 0
   std::uint64_t fetch = 0;        ///< which fetch holds them

@@ -110,6 +110,7 @@ Status validate(const GroupOptions& options) {
       range("waiting_max", options.waiting_max, uint32_t{1}, uint32_t{10'000'000}),
       validate(options.filter),
       options.expire_idle ? range("expire_idle", *options.expire_idle, Duration{1}, kAgeMax) : ok(),
+      options.hold_key && options.order == Order::kNone ? invalid("hold_key", "with order none there is no key to hold") : ok(),
   };
   for (const Status& status : all)
     if (!status.ok()) return status;
@@ -148,6 +149,7 @@ std::string differences(const GroupOptions& have, const GroupOptions& want) {
       .field("dead_letter_expired", have.dead_letter_expired, want.dead_letter_expired)
       .field("is_volatile", have.is_volatile, want.is_volatile)
       .field("expire_idle", have.expire_idle, want.expire_idle)
+      .field("hold_key", have.hold_key, want.hold_key)
       .take();
 }
 

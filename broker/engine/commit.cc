@@ -210,6 +210,7 @@ std::unique_ptr<Commit> Engine::run_commit(std::unique_ptr<Commit> commit) {
   {
     Lock lock(core_);
     commit->number = ++commit_;
+    deciding_ = commit.get();
     for (std::size_t i = 0; i < commit->ops.size(); ++i) {
       if (i + kOpsAhead < commit->ops.size()) expect(*commit->ops[i + kOpsAhead]);
       auto& op = commit->ops[i];
@@ -222,6 +223,7 @@ std::unique_ptr<Commit> Engine::run_commit(std::unique_ptr<Commit> commit) {
         op->status = stopped_status();
     }
     if (writable()) collect(*commit, after);
+    deciding_ = nullptr;
     for (auto& build : commit->builds) build->topic->build = nullptr;
   }
   after.commit = false;
@@ -249,23 +251,11 @@ void Engine::collect(Commit& commit, After& after) {
     for (const auto& [page, bits] : changes.put) commit.set.put(format::page_key(group, topic, page), bits);
     for (const std::uint64_t page : changes.erase) commit.set.erase(format::page_key(group, topic, page));
     state.cursor->collect_records([&](const core::RecordChange& change) { write_record(commit.set, group, topic, change); });
+    state.cursor->collect_holds([&](const core::HoldChange& change) { write_hold(commit.set, group, topic, change); });
     for (const std::uint32_t mark : state.cursor->take_finished_marks()) commit.marks.push_back(mark);
   }
   dirty_.clear();
-  for (const TopicPtr& topic : dirty_letters_) {
-    topic->letters->dirty_listed = false;
-    if (topic->deleted) continue;
-    const auto state = static_cast<std::uint8_t>(LetterState::kRedriven);
-    topic->letters->redriven.collect(changes);
-    if (changes.floor) {
-      std::string floor;
-      format::append_u64(floor, changes.floor->value);
-      commit.set.put(format::letter_page_prefix(topic->id, state), floor);
-    }
-    for (const auto& [page, bits] : changes.put) commit.set.put(format::letter_page_key(topic->id, state, page), bits);
-    for (const std::uint64_t page : changes.erase) commit.set.erase(format::letter_page_key(topic->id, state, page));
-  }
-  dirty_letters_.clear();
+  workbench_->collect(commit.set);
 }
 
 void Engine::write_record(store::WriteSet& set, GroupId group, TopicId topic, const core::RecordChange& change) {
@@ -418,6 +408,7 @@ void Engine::apply(Commit& commit, After& after) {
       after.call.push_back([this] { workshop_->post([this] { retain(); }); });
     }
   }
+  for (auto& applied : commit.applied) applied(after);
   for (const std::uint32_t mark : commit.marks) marks_->free(mark);
   if (marks_short_ && !commit.marks.empty()) {
     marks_short_ = false;

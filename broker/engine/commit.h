@@ -84,6 +84,7 @@ struct Commit {
   std::vector<std::unique_ptr<Build>> builds;
   store::WriteSet set;
   std::vector<std::uint32_t> marks;    ///< free once this is written
+  std::vector<UniqueFunction<void(After&)>> applied;   ///< called under the engine's lock once this is written and its batches can be read
   std::uint64_t bytes = 0;             ///< of the publishes that are asked for
   bool encoded = false;
   bool power = false;                  ///< something of it waits for a sync

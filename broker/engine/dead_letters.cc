@@ -1,5 +1,4 @@
-// Dead letters: buried in the commit that ends the delivery, listed, and given back (S-23 to S-26).
-#include "broker/api/one_shot.h"
+// Dead letters: buried in the commit that ends the delivery (S-23 to S-25). What is done with them then is in the workbench.
 #include "broker/core/names.h"
 #include "broker/engine/answer.h"
 
@@ -7,7 +6,6 @@ namespace weir::engine {
 namespace {
 
 constexpr Duration kLettersKept = std::chrono::hours{24 * 14};
-constexpr std::uint32_t kRedriveStep = 1000;   // letters given back by one commit
 
 }  // namespace
 
@@ -72,6 +70,8 @@ void Engine::bury(CursorState& state, Commit* commit, After& after) {
     info.last_failure = death.history.last_failure;
     info.attempts = std::move(death.history.attempts);
     info.redrives = death.redrives;
+    if (death.id.letter != 0) info.previous = Offset{death.id.letter - 1};
+    if (death.held_key != 0) state.cursor->held_by(topic->next.value + messages.size(), death.held_key);
     if (commit != nullptr) {
       Build& build = build_of(*topic, *commit, now);
       build.bytes += info.error.size() + 256;
@@ -100,180 +100,51 @@ void Engine::bury(CursorState& state, Commit* commit, After& after) {
   }
 }
 
-void Engine::async_list_dead_letters(ListDeadLettersRequest request, CallContext context, Callback<ListDeadLettersResult> done) {
-  const Use use(*this);
-  Status usable = check_usable();
-  if (usable.ok() && (!request.filter.empty() || request.reason || request.error_contains || request.key || request.since || request.until))
-    usable = {ErrorCode::unsupported, "filters of dead letters are not built into this engine yet"};
-  if (!usable.ok()) return answer<ListDeadLettersResult>(std::move(done), usable, context);
-  if (context.caller_waits) return done(list_letters(request));
-  if (Status room = check_room(context); !room.ok()) return answer<ListDeadLettersResult>(std::move(done), room, context);
-  workshop_->post([this, request = std::move(request), context = std::move(context), done = std::move(done)]() mutable {
-    answer<ListDeadLettersResult>(std::move(done), list_letters(request), context);
+/// A message that died on its way out of a fetch and holds its key takes those of the key that stood behind it back with it.
+void Engine::leave_out_released(FetchResult& out) const {
+  std::erase_if(out.deliveries, [&](const Delivered& delivered) {
+    const CursorState* state = cursor_of(delivered.token);
+    std::uint32_t slot = 0;
+    return state == nullptr || (state->options.hold_key && state->cursor->find(delivered.token, slot) != ErrorCode::ok);
   });
 }
 
-Result<ListDeadLettersResult> Engine::list_letters(const ListDeadLettersRequest& request) {
-  if (request.messages_max < 1 || request.messages_max > 10'000) return Status{ErrorCode::limit_exceeded, "messages_max: " + std::to_string(request.messages_max) + "; 1 to 10000"};
-  ListDeadLettersResult out;
-  BrowseRequest browse;
-  browse.topic = core::dead_letter_topic(request.topic, request.group);
-  {
-    Lock lock(core_);
-    if (find_topic(request.topic) == nullptr) return topic_missing(request.topic);
-    if (!find_cursor(request.topic, request.group)) return Status{ErrorCode::group_not_found, "no group \"" + request.group + "\" on \"" + request.topic + "\""};
-    const TopicState* letters = find_topic(browse.topic);
-    if (letters == nullptr) {
-      out.end = true;
-      return out;
-    }
-    browse.from = StartPoint::at(std::min(request.from, letters->next));
-  }
-  while (out.letters.size() < request.messages_max) {
-    browse.messages_max = request.messages_max;
-    Result<BrowseResult> page = browse_now(browse);
-    if (!page.ok()) return page.status();
-    Lock lock(core_);
-    const TopicState* letters = find_topic(browse.topic);
-    if (letters == nullptr) break;
-    out.end = page->end;
-    out.next = page->next;
-    for (StoredMessage& message : page->messages) {
-      const bool resolved = letters->letters->redriven.contains(message.offset);
-      if (resolved && !request.include_resolved) continue;
-      if (out.letters.size() == request.messages_max) {
-        out.next = message.offset;
-        out.end = false;
-        return out;
-      }
-      DeadLetter letter;
-      letter.offset = message.offset;
-      letter.state = resolved ? LetterState::kRedriven : LetterState::kDead;
-      letter.message = std::move(message);
-      out.letters.push_back(std::move(letter));
-    }
-    if (page->end || page->messages.empty()) break;
-    browse.from = StartPoint::at(page->next);
-  }
-  return out;
+void Engine::write_hold(store::WriteSet& set, GroupId group, TopicId topic, const core::HoldChange& change) {
+  const std::string key = format::hold_key(group, topic, change.letter);
+  if (change.key_hash == 0) return set.erase(key);
+  std::string hash;
+  format::append_u64(hash, change.key_hash);
+  set.put(key, hash);
+}
+
+void Engine::async_list_dead_letters(ListDeadLettersRequest request, CallContext context, Callback<ListDeadLettersResult> done) {
+  const Use use(*this);
+  if (Status usable = check_usable(); !usable.ok()) return answer<ListDeadLettersResult>(std::move(done), usable, context);
+  workbench_->list(std::move(request), std::move(context), std::move(done));
 }
 
 void Engine::async_redrive(RedriveRequest request, CallContext context, Callback<RedriveResult> done) {
   const Use use(*this);
-  Status usable = check_usable();
-  if (usable.ok() && (!request.filter.empty() || request.to_topic || request.rate || request.dry_run || request.edited || !request.request_id.empty()))
-    usable = {ErrorCode::unsupported, "redrive by filter, to a topic, at a rate, dry, edited or with a request id is not built into this engine yet"};
-  if (usable.ok() && request.letters.size() > 10'000)
-    usable = {ErrorCode::limit_exceeded, "letters: " + std::to_string(request.letters.size()) + " in one request; the limit is 10000"};
-  if (!usable.ok()) return answer<RedriveResult>(std::move(done), usable, context);
-  if (context.caller_waits) return done(redrive_now(std::move(request)));
-  if (Status room = check_room(context); !room.ok()) return answer<RedriveResult>(std::move(done), room, context);
-  workshop_->post([this, request = std::move(request), context = std::move(context), done = std::move(done)]() mutable {
-    answer<RedriveResult>(std::move(done), redrive_now(std::move(request)), context);
-  });
+  if (Status usable = check_usable(); !usable.ok()) return answer<RedriveResult>(std::move(done), usable, context);
+  workbench_->redrive(std::move(request), std::move(context), std::move(done));
 }
 
-/// Gives letters back in steps; each step is atomic, and what one step gave back stays given back if a later one fails.
-Result<RedriveResult> Engine::redrive_now(RedriveRequest request) {
-  RedriveResult out;
-  Offset end;
-  TopicPtr letters;
-  {
-    Lock lock(core_);
-    if (find_topic(request.topic) == nullptr) return topic_missing(request.topic);
-    if (!find_cursor(request.topic, request.group)) return Status{ErrorCode::group_not_found, "no group \"" + request.group + "\" on \"" + request.topic + "\""};
-    const auto at = topics_.find(core::dead_letter_topic(request.topic, request.group));
-    if (at == topics_.end()) {
-      out.skipped = request.letters.size();
-      return out;
-    }
-    letters = at->second;
-    end = letters->next;   // what dies later is not meant
-  }
-  std::sort(request.letters.begin(), request.letters.end());
-  request.letters.erase(std::unique(request.letters.begin(), request.letters.end()), request.letters.end());
-  std::vector<DeadLetter> step;
-  ListDeadLettersRequest list;
-  list.topic = request.topic;
-  list.group = request.group;
-  list.messages_max = kRedriveStep;
-  std::size_t chosen = 0;
-  while (true) {
-    step.clear();
-    if (!request.letters.empty()) {
-      for (; chosen < request.letters.size() && step.size() < kRedriveStep; ++chosen) {
-        list.from = request.letters[chosen];
-        list.messages_max = 1;
-        if (list.from >= end) {
-          ++out.skipped;
-          continue;
-        }
-        list.include_resolved = true;
-        Result<ListDeadLettersResult> found = list_letters(list);
-        if (!found.ok()) return found.status();
-        if (found->letters.empty() || found->letters.front().offset != request.letters[chosen] || found->letters.front().state != LetterState::kDead)
-          ++out.skipped;
-        else
-          step.push_back(std::move(found->letters.front()));
-      }
-    } else {
-      Result<ListDeadLettersResult> found = list_letters(list);
-      if (!found.ok()) return found.status();
-      for (DeadLetter& letter : found->letters)
-        if (letter.offset < end) step.push_back(std::move(letter));
-      list.from = found->end ? end : found->next;
-    }
-    const bool last = request.letters.empty() ? list.from >= end : chosen >= request.letters.size();
-    if (!step.empty()) {
-      Status done = redrive_step(request, letters, step, out);
-      if (!done.ok()) return done;
-    }
-    if (last) return out;
-  }
+void Engine::async_discard(DiscardRequest request, CallContext context, Callback<DiscardResult> done) {
+  const Use use(*this);
+  if (Status usable = check_usable(); !usable.ok()) return answer<DiscardResult>(std::move(done), usable, context);
+  workbench_->discard(std::move(request), std::move(context), std::move(done));
 }
 
-Status Engine::redrive_step(const RedriveRequest& request, const TopicPtr& letters, const std::vector<DeadLetter>& step, RedriveResult& out) {
-  api::OneShot gate;
-  Status status;
-  auto op = std::make_unique<Op>();
-  RedriveResult counted;
-  op->caller_waits = true;
-  op->decide = [&](store::WriteSet&, After& after) -> Status {
-    const CursorPtr state = find_cursor(request.topic, request.group);
-    if (!state || letters->deleted) return {ErrorCode::group_not_found, "the group was deleted"};
-    for (const DeadLetter& letter : step) {
-      if (letters->letters->redriven.contains(letter.offset)) {
-        ++counted.skipped;
-        continue;
-      }
-      const DeadLetterInfo& info = *letter.message.dead_letter;
-      if (info.redrives >= request.redrives_max && !request.force) {
-        ++counted.needs_force;
-        continue;
-      }
-      const Order order = state->options.order;
-      state->cursor->redrive({info.origin_offset, letter.offset.value + 1}, Chunk::hash(letter.message.key, order, hash_seed_), info.redrives + 1, info.published);
-      letters->letters->redriven.insert(letter.offset);
-      if (!letters->letters->dirty_listed && !letters->options.ephemeral) {
-        letters->letters->dirty_listed = true;
-        dirty_letters_.push_back(letters);
-      }
-      ++counted.redriven;
-    }
-    changed(*state, after);
-    return {};
-  };
-  op->done = [&](Status result) {
-    status = std::move(result);
-    gate.open();
-  };
-  submit(std::move(op), {});
-  gate.wait();
-  if (!status.ok()) return status;
-  out.redriven += counted.redriven;
-  out.skipped += counted.skipped;
-  out.needs_force += counted.needs_force;
-  return {};
+void Engine::async_list_jobs(CallContext context, Callback<std::vector<JobInfo>> done) {
+  const Use use(*this);
+  if (Status usable = check_usable(); !usable.ok()) return answer<std::vector<JobInfo>>(std::move(done), usable, context);
+  workbench_->list_jobs(std::move(context), std::move(done));
+}
+
+void Engine::async_control_job(std::string id, std::string act, CallContext context, Callback<JobInfo> done) {
+  const Use use(*this);
+  if (Status usable = check_usable(); !usable.ok()) return answer<JobInfo>(std::move(done), usable, context);
+  workbench_->control_job(id, act, std::move(context), std::move(done));
 }
 
 }  // namespace weir::engine

@@ -15,10 +15,8 @@ namespace {
 Capabilities embedded_capabilities() {
   Capabilities out;
   for (int s = 1; s <= 36; ++s) out.by_number[static_cast<std::size_t>(s)] = Support::kNative;
-  // Schedules, hold_key, the dead-letter workbench, transactions, services: declared, and not built yet.
-  for (const int s : {7, 25, 27, 28, 29, 30, 31}) out.by_number[static_cast<std::size_t>(s)] = Support::kAbsent;
-  // Redrive is there, all or by id and to the group; filters, rates and jobs are not.
-  out.by_number[26] = Support::kEmulated;
+  // Schedules, transactions, services: declared, and not built yet.
+  for (const int s : {7, 28, 29, 30, 31}) out.by_number[static_cast<std::size_t>(s)] = Support::kAbsent;
   return out;
 }
 
@@ -86,6 +84,7 @@ void Engine::start_threads() {
     }
     recovered_.clear();
     for (const auto& [ids, state] : cursors_) changed(*state, after);
+    workbench_->start(after);
   }
   writer_ = std::thread([this] { writer_loop(); });
   if (store_) syncer_ = std::thread([this] { syncer_loop(); });
@@ -117,6 +116,7 @@ Engine::~Engine() {
     reach_->engine = nullptr;
   }
   workshop_.reset();
+  workbench_.reset();
   callbacks_.reset();
   break_circles();
 }
@@ -141,6 +141,7 @@ void Engine::leak() {
   (void)store_.release();
   (void)callbacks_.release();
   (void)workshop_.release();
+  (void)workbench_.release();
   (void)care_.release();
   for (std::thread* thread : {&writer_, &syncer_, &timer_, &closer_}) new std::thread(std::move(*thread));
   // To destroy a condition variable waits for those that the parent's threads are waiting on, so they begin anew.
@@ -225,7 +226,7 @@ void Engine::close_now(Duration grace) {
   finish(std::move(after));
   timer_.join();
   // Asynchronous fetches are answered `closed` in the workshop. What waits there for a full disk is answered by the end of the writer.
-  while (!workshop_->wait_until_idle(std::chrono::milliseconds(20)))
+  while (!workshop_->wait_until_idle(std::chrono::milliseconds(20)) || !workbench_->wait_until_idle(std::chrono::milliseconds(20)))
     if (has_stuck_commit_) end_writer();
   closed_ = true;
   end_writer();
@@ -245,6 +246,8 @@ void Engine::close_now(Duration grace) {
     care_.reset();
   }
   workshop_->wait_until_idle();
+  while (!workbench_->wait_until_idle(std::chrono::seconds(1))) {
+  }
   if (marks_) marks_->clean();   // whatever the disk did, no handler died
   if (state_ != StoreState::kStopped) state_ = StoreState::kClosed;
   store_.reset();
@@ -316,9 +319,6 @@ void Engine::async_status(CallContext context, Callback<BrokerStatus> done) {
 // --- Declared, and not built yet ---------------------------------------------------------------------------------------------
 
 void Engine::async_settle_message(SettleMessageRequest, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("settling single messages"), context); }
-void Engine::async_discard(DiscardRequest, CallContext context, Callback<DiscardResult> done) { answer<DiscardResult>(std::move(done), not_built("discarding dead letters (S-27)"), context); }
-void Engine::async_list_jobs(CallContext context, Callback<std::vector<JobInfo>> done) { answer<std::vector<JobInfo>>(std::move(done), not_built("jobs (S-26)"), context); }
-void Engine::async_control_job(std::string, std::string, CallContext context, Callback<JobInfo> done) { answer<JobInfo>(std::move(done), not_built("jobs (S-26)"), context); }
 void Engine::async_list_schedules(std::string, CallContext context, Callback<std::vector<ScheduleInfo>> done) {
   answer<std::vector<ScheduleInfo>>(std::move(done), not_built("schedules (S-7)"), context);
 }

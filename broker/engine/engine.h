@@ -35,6 +35,7 @@
 #include "broker/engine/owner.h"
 #include "broker/engine/runner.h"
 #include "broker/engine/state.h"
+#include "broker/engine/workbench.h"
 #include "broker/store/store.h"
 #include "weir/broker.h"
 
@@ -92,6 +93,7 @@ class Engine final : public Broker {
   void async_close(CallContext, Callback<Done>) override;
 
  private:
+  friend class Workbench;
   using Lock = base::SpinningLock;
 
   // One message on its way out of a fetch.
@@ -161,6 +163,7 @@ class Engine final : public Broker {
   Status check_last_batch();
   Status load_groups();
   Status load_cursors();
+  Status load_letters(const TopicPtr& topic);
   void load_record(CursorState& state, Offset offset, std::uint64_t letter, format::RetryRecord& record, std::int64_t now);
   Status load_dedup_and_sessions();
   void charge_crash(std::uint64_t last_incarnation);
@@ -234,6 +237,8 @@ class Engine final : public Broker {
   std::unique_ptr<Commit> run_commit(std::unique_ptr<Commit> commit);
   void collect(Commit& commit, After& after);
   void write_record(store::WriteSet& set, GroupId group, TopicId topic, const core::RecordChange& change);
+  void leave_out_released(FetchResult& out) const;
+  void write_hold(store::WriteSet& set, GroupId group, TopicId topic, const core::HoldChange& change);
   Status encode(Commit& commit);
   void put_commit_record(Commit& commit);
   std::unique_ptr<Commit> write_and_finish(std::unique_ptr<Commit> commit);
@@ -284,9 +289,6 @@ class Engine final : public Broker {
   CursorPtr cursor_of_letters(std::string_view name) const;
   TopicState* find_or_make_letters(std::string_view name, store::WriteSet& set, After& after);
   void bury(CursorState& state, Commit* commit, After& after);
-  Result<ListDeadLettersResult> list_letters(const ListDeadLettersRequest& request);
-  Result<RedriveResult> redrive_now(RedriveRequest request);
-  Status redrive_step(const RedriveRequest& request, const TopicPtr& letters, const std::vector<DeadLetter>& step, RedriveResult& out);
 
   // timers.cc
   void reschedule(CursorState& state);
@@ -349,7 +351,7 @@ class Engine final : public Broker {
   core::Sessions sessions_;
   core::Sessions ephemeral_sessions_;   // a session is of durable or of ephemeral topics: the latter's are gone when the process ends
   std::vector<CursorPtr> dirty_;
-  std::vector<TopicPtr> dirty_letters_;
+  Commit* deciding_ = nullptr;             // the commit that is being decided, for the functions that decide it
   std::set<std::pair<std::int64_t, CursorState*>> timers_;
   std::deque<std::pair<TopicPtr, ChunkPtr>> tail_order_;
   std::uint64_t tail_bytes_ = 0;
@@ -422,6 +424,7 @@ class Engine final : public Broker {
 
   std::unique_ptr<Runner> callbacks_;           // unless the program has an executor
   std::unique_ptr<Runner> workshop_;
+  std::unique_ptr<Workbench> workbench_ = std::make_unique<Workbench>(*this);
   std::thread writer_, syncer_, timer_, closer_;
   std::mutex close_mutex_;                      // guards closer_ and care_
   std::unique_ptr<Runner> care_;                // backups and the great check: nullptr until there is one

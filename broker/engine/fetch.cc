@@ -269,6 +269,7 @@ Status Engine::deliver(std::vector<Grant> grants, std::uint64_t bytes_max, const
       grant->cursor->cursor->drop(grant->slot, why, now);
       changed(*grant->cursor, after);
     }
+    if (!dropped.empty()) leave_out_released(out);
     const auto take_back = [&](const Grant& grant) {
       if (!leased(grant)) return;
       grant.cursor->cursor->take_back(grant.slot);
@@ -336,8 +337,7 @@ bool Engine::fetch_step(const FetchRequest& request, Lock& lock, Result<FetchRes
         out = Status{ErrorCode::corruption, "topic \"" + *missing.topic->name + "\" has no batch for offset " + std::to_string(missing.at.value)};
         return true;
       }
-      const auto state = (*group)->cursors.find(missing.topic->id);
-      if (state != (*group)->cursors.end()) state->second->cursor->lose_before(std::max(there, missing.topic->first), now_ms());
+      if (const auto state = (*group)->cursors.find(missing.topic->id); state != (*group)->cursors.end()) state->second->cursor->lose_before(std::max(there, missing.topic->first), now_ms());
     }
   }
 }

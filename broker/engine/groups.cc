@@ -22,6 +22,7 @@ GroupOptions on_dead_letters(GroupOptions options) {
   options.backoff.factor = 1;
   options.backoff.jitter = false;
   options.dead_letter_expired = false;
+  options.hold_key = false;
   return options;
 }
 
@@ -76,7 +77,9 @@ void Engine::drop_cursor(CursorPtr cursor, store::WriteSet& set) {
     set.erase_prefix(format::page_prefix(group.id, topic.id));
     set.erase_prefix(format::retry_prefix(group.id, topic.id));
     set.erase_prefix(format::redriven_prefix(group.id, topic.id));
+    set.erase_prefix(format::hold_prefix(group.id, topic.id));
   }
+  workbench_->cursor_dropped(*cursor, set);
   // Its dead letters go with it (S-23).
   const auto letters = topics_.find(core::dead_letter_topic(*topic.name, group.name));
   if (letters != topics_.end()) {
@@ -199,6 +202,7 @@ void Engine::async_alter_group(AlterGroupRequest request, CallContext context, C
     put_group(set, *group);
     for (const auto& [topic, cursor] : group->cursors) {
       cursor->options = cursor->topic->internal ? on_dead_letters(group->options) : group->options;
+      if (!cursor->options.hold_key) cursor->cursor->release_holds();
       changed(*cursor, after);
     }
     return info(*group);
@@ -339,6 +343,7 @@ GroupInfo Engine::info(const GroupState& group) const {
     stats.redriven = cursor.redriven();
     stats.blocked = cursor.blocked();
     stats.spilled = cursor.spilled();
+    stats.holding = cursor.holding();
     const std::uint64_t above = topic.next > cursor.floor() ? topic.next - cursor.floor() : 0;
     stats.depth = above - std::min(above, cursor.settled().count_above_floor()) + cursor.redriven();
     if (const TopicState* letters = find_topic(core::dead_letter_topic(*topic.name, group.name))) stats.dead = letters->dead();

@@ -92,6 +92,7 @@ Status Engine::recover() {
   if (Status s = load_groups(); !s.ok()) return s;
   if (Status s = load_cursors(); !s.ok()) return s;
   if (Status s = load_dedup_and_sessions(); !s.ok()) return s;
+  if (Status s = workbench_->load(); !s.ok()) return s;
 
   incarnation_ = record.incarnation + 1;
   next_epoch_ = core::first_epoch(incarnation_);
@@ -180,17 +181,7 @@ Status Engine::load_topics() {
       topic->last_time = Time{Duration{static_cast<std::int64_t>(format::read_u64(std::string_view(**head).substr(16)))}};
     }
     if (topic->letters) {
-      const std::string prefix = format::letter_page_prefix(topic->id, static_cast<std::uint8_t>(LetterState::kRedriven));
-      Status pages = store_->scan(prefix, {}, [&](std::string_view key, std::string_view value) {
-        if (key.size() == prefix.size() && value.size() == 8) {
-          topic->letters->redriven.load(Offset{format::read_u64(value)});
-        } else if (key.size() != prefix.size() + 8 || !topic->letters->redriven.load_page(format::read_u64(key.substr(prefix.size())), value)) {
-          return failed = corrupt_key("the letters of " + *topic->name), false;
-        }
-        return true;
-      });
-      if (!failed.ok()) return failed;
-      if (!pages.ok()) return pages;
+      if (Status letters = load_letters(topic); !letters.ok()) return letters;
     }
   }
   std::vector<TopicId> deleted;
@@ -200,6 +191,28 @@ Status Engine::load_topics() {
   });
   deleted_topics_ = std::move(deleted);
   return scanned;
+}
+
+Status Engine::load_letters(const TopicPtr& topic) {
+  Status failed;
+  for (const LetterState state : {LetterState::kRedriven, LetterState::kDiscarded}) {
+    const std::string prefix = format::letter_page_prefix(topic->id, static_cast<std::uint8_t>(state));
+    const bool redriven = state == LetterState::kRedriven;
+    const auto load_page = [&](std::uint64_t page, std::string_view bytes) {
+      return redriven ? topic->letters->redriven.load_page(page, bytes) : topic->letters->discarded.load_page(page, bytes);
+    };
+    Status pages = store_->scan(prefix, {}, [&](std::string_view key, std::string_view value) {
+      if (redriven && key.size() == prefix.size() && value.size() == 8) {
+        topic->letters->redriven.load(Offset{format::read_u64(value)});
+      } else if (key.size() != prefix.size() + 8 || !load_page(format::read_u64(key.substr(prefix.size())), value)) {
+        return failed = corrupt_key("the letters of " + *topic->name), false;
+      }
+      return true;
+    });
+    if (!failed.ok()) return failed;
+    if (!pages.ok()) return pages;
+  }
+  return {};
 }
 
 /// The column families share one log. When files of it are lost, each forgets another part; then the newest batch is missing.
@@ -276,6 +289,12 @@ Status Engine::load_cursors() {
   };
   status = with(format::KeyKind::kRetry, 25, "a retry record",
                 [&](CursorState& state, std::string_view rest, std::string_view value) { return record(state, Offset{format::read_u64(rest)}, 0, value); });
+  if (!status.ok()) return status;
+  status = with(format::KeyKind::kHold, 25, "a held key", [&](CursorState& state, std::string_view rest, std::string_view value) {
+    if (value.size() != 8) return failed = corrupt_key("a held key"), false;
+    state.cursor->load_hold(format::read_u64(rest), format::read_u64(value));
+    return true;
+  });
   if (!status.ok()) return status;
   return with(format::KeyKind::kRedriven, 33, "a redriven letter", [&](CursorState& state, std::string_view rest, std::string_view value) {
     return record(state, Offset{format::read_u64(rest.substr(8))}, format::read_u64(rest), value);

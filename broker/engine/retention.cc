@@ -34,7 +34,7 @@ void Engine::forget_before(TopicState& topic, Offset first, std::uint64_t bytes,
     topic.tail.pop_front();
   }
   while (!topic.read.empty() && topic.read.begin()->second->end() <= topic.first) topic.read.erase(topic.read.begin());
-  if (topic.letters) topic.letters->redriven.raise_floor(topic.first);
+  if (topic.letters) workbench_->letters_gone(topic, topic.first, after);
   for (const CursorPtr& state : topic.cursors) {
     const std::uint64_t lost = state->cursor->lose_before(topic.first, now_ms());
     if (lost == 0) continue;
@@ -137,12 +137,10 @@ void Engine::retain_topic(const TopicPtr& topic) {
         erased += entry.bytes;
       }
       if (next_time) topic->first_time = *next_time;
+      if (topic->letters)
+        set.erase_range(format::letter_event_prefix(topic->id, gone->front().first), format::letter_event_prefix(topic->id, gone->back().end()));
       forget_before(*topic, gone->back().end(), erased, after);
       put_head(set, *topic);
-      if (topic->letters && !topic->letters->dirty_listed) {
-        topic->letters->dirty_listed = true;
-        dirty_letters_.push_back(topic);
-      }
       return {};
     };
     op->done = [&](Status result) {

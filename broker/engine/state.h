@@ -15,8 +15,10 @@
 #include <absl/container/flat_hash_map.h>
 
 #include "broker/core/cursor.h"
+#include "broker/core/letter_set.h"
 #include "broker/engine/chunk.h"
 #include "broker/engine/spill.h"
+#include "broker/format/letter_records.h"
 #include "weir/admin.h"
 #include "weir/broker.h"
 
@@ -47,10 +49,16 @@ struct Unseen {
   std::uint64_t commit = 0;          ///< visible once this commit is synced; 0: as soon as those before are
 };
 
-/// The states of the letters of a dead-letter topic: the sets only ever grow, and hold what retention removed, too.
+/// The states of the letters of a dead-letter topic; a letter in neither set is dead.
 struct Letters {
-  core::SettledSet redriven;         ///< given back, discarded, or gone
+  core::SettledSet redriven;         ///< given back, sent to a topic, or gone by retention: it only ever grows
+  core::LetterSet discarded;
+  std::map<std::uint64_t, std::vector<format::LetterEventRecord>> events;   ///< of an ephemeral topic: what was done to each letter
   bool dirty_listed = false;
+
+  LetterState state_of(Offset letter) const {
+    return discarded.contains(letter) ? LetterState::kDiscarded : redriven.contains(letter) ? LetterState::kRedriven : LetterState::kDead;
+  }
 };
 
 struct Build;
@@ -90,7 +98,7 @@ struct TopicState {
   std::uint64_t dropped_unsettled = 0;
 
   std::uint64_t bytes() const noexcept { return bytes_ever - bytes_gone; }
-  std::uint64_t dead() const noexcept { return letters ? next.value - letters->redriven.floor().value - letters->redriven.count_above_floor() : 0; }
+  std::uint64_t dead() const noexcept { return letters ? next.value - letters->redriven.floor().value - letters->redriven.count_above_floor() - letters->discarded.size() : 0; }
 };
 using TopicPtr = std::shared_ptr<TopicState>;
 

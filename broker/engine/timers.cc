@@ -30,6 +30,7 @@ void Engine::fire_timers(After& after) {
     state.cursor->tick(now);
     changed(state, after);
   }
+  workbench_->fire(now, after);
   if (!drains_.empty()) check_drains(after);
   const auto real = std::chrono::steady_clock::now();
   for (auto at = async_waiters_.begin(); at != async_waiters_.end();) {
@@ -69,9 +70,9 @@ void Engine::timer_loop() {
     }
     auto until = housekeeping;
     timer_sleeps_until_ = INT64_MAX;
-    if (!timers_.empty()) {
-      timer_sleeps_until_ = timers_.begin()->first;
-      const auto wait = options_.clock->real_time_until(Time{Duration{timers_.begin()->first}});
+    if (const std::int64_t next = std::min(timers_.empty() ? INT64_MAX : timers_.begin()->first, workbench_->next_due_ms()); next != INT64_MAX) {
+      timer_sleeps_until_ = next;
+      const auto wait = options_.clock->real_time_until(Time{Duration{next}});
       if (wait) until = std::min(until, real + *wait);
     }
     // A drain may be cancelled or late without anything else happening.
@@ -120,6 +121,7 @@ void Engine::housekeep() {
     op->done = [](Status) {};   // what was not erased is expired again after the next open
     submit(std::move(op), {});
   }
+  workbench_->housekeep();
   for (auto& [ref, id] : idle) delete_unused_group(std::move(ref), id, {}, [](Result<Done>) {});
   if (retain_now) workshop_->post([this] { retain(); });
 }
@@ -129,6 +131,7 @@ void Engine::forget_changes(CursorState& state) {
   core::SettledSet::Changes none;
   state.cursor->settled().collect(none);
   state.cursor->collect_records([](const core::RecordChange&) {});
+  state.cursor->collect_holds([](const core::HoldChange&) {});
   (void)state.cursor->take_finished_marks();
 }
 

@@ -107,6 +107,7 @@ void Engine::drop_topic(const TopicPtr& topic, store::WriteSet& set, After& afte
       drop_group(groups_by_id_.at(group.id.value), set, after, {ErrorCode::group_not_found, "topic \"" + *topic->name + "\" was deleted"});
     }
   }
+  workbench_->topic_dropped(*topic, set);
   // A group on a topic that never got a cursor cannot be; patterns stay for topics to come.
   dedup_.forget_topic(topic->id);
   for (const ChunkPtr& chunk : topic->tail)
@@ -120,7 +121,10 @@ void Engine::drop_topic(const TopicPtr& topic, store::WriteSet& set, After& afte
   } else {
     set.erase(format::topic_key(topic->id));
     set.erase(format::topic_head_key(topic->id));
-    if (topic->letters) set.erase_prefix(format::letter_page_prefix(topic->id, static_cast<std::uint8_t>(LetterState::kRedriven)));
+    if (topic->letters) {
+      for (const LetterState state : {LetterState::kRedriven, LetterState::kDiscarded}) set.erase_prefix(format::letter_page_prefix(topic->id, static_cast<std::uint8_t>(state)));
+      set.erase_prefix(format::letter_event_prefix(topic->id));
+    }
     set.put(format::deleted_topic_key(topic->id), "");
     after.call.push_back([this, id = topic->id] { workshop_->post([this, id] { purge_deleted_topic(id); }); });
   }

@@ -71,9 +71,11 @@ flatbuffers::Offset<flat::DeadLetter> BatchBuilder::Impl::add(const DeadLetterIn
   const auto source = add_string(to, info.source);
   const auto error = add_string(to, info.error);
   const auto attempts = add_attempts(to, info.attempts);
+  const auto number = [](const std::optional<Offset>& offset) { return offset ? flatbuffers::Optional<std::uint64_t>(offset->value) : flatbuffers::nullopt; };
   return flat::CreateDeadLetter(to, origin_topic, info.origin_offset.value, group, source, milliseconds_of(info.published),
                                 static_cast<std::uint8_t>(info.reason), error, info.deliveries, info.failures,
-                                milliseconds_of(info.first_failure), milliseconds_of(info.last_failure), attempts, info.redrives);
+                                milliseconds_of(info.first_failure), milliseconds_of(info.last_failure), attempts, info.redrives, number(info.previous),
+                                number(info.edited_of));
 }
 
 BatchBuilder::BatchBuilder() : impl_(std::make_unique<Impl>()) {}

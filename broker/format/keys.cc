@@ -55,6 +55,23 @@ std::string dedup_key(std::uint64_t commit, std::uint32_t sub) {
 std::string group_key(GroupId group) { return make(KeyKind::kGroup, group.value); }
 std::string cursor_key(GroupId group, TopicId topic) { return make(KeyKind::kCursor, group.value, topic.value); }
 
+std::string hold_key(GroupId group, TopicId topic, std::uint64_t letter) { return make(KeyKind::kHold, group.value, topic.value, letter); }
+std::string hold_prefix(GroupId group, TopicId topic) { return make(KeyKind::kHold, group.value, topic.value); }
+
+std::string job_key(std::uint64_t job, std::uint8_t part) {
+  std::string key = make(KeyKind::kJob, job);
+  key.push_back(static_cast<char>(part));
+  return key;
+}
+
+std::string letter_event_key(TopicId topic, Offset letter, std::uint64_t commit, std::uint32_t number) {
+  std::string key = make(KeyKind::kLetterEvent, topic.value, letter.value, commit);
+  append_u32(key, number);
+  return key;
+}
+std::string letter_event_prefix(TopicId topic) { return make(KeyKind::kLetterEvent, topic.value); }
+std::string letter_event_prefix(TopicId topic, Offset letter) { return make(KeyKind::kLetterEvent, topic.value, letter.value); }
+
 std::string letter_page_prefix(TopicId topic, std::uint8_t state) {
   std::string key = make(KeyKind::kLetterPage, topic.value);
   key.push_back(static_cast<char>(state));

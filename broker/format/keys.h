@@ -15,9 +15,12 @@ enum class KeyKind : char {
   kCommit = 'c',      ///< c                                → the last commit's number, and the newest batch's topic and first offset: 3 × 8 bytes
   kDedup = 'd',       ///< d commit(8) sub(4)               → DedupRecord
   kGroup = 'g',       ///< g group(8)                       → GroupRecord
+  kHold = 'f',        ///< f group(8) topic(8) letter(8)    → hash of the key that a dead letter holds, 8 bytes
   kTopicHead = 'h',   ///< h topic(8)                       → next offset, cumulative bytes, time: 3 × 8 bytes; counts when no batch is left
+  kJob = 'j',         ///< j job(8) part(1)                 → part 0: JobRecord; 1: JobProgress
   kCursor = 'k',      ///< k group(8) topic(8)              → floor, 8 bytes
   kLetterPage = 'l',  ///< l topic(8) state(1) page(8)      → bitmap of letters in that state
+  kLetterEvent = 'n', ///< n topic(8) letter(8) commit(8) number(4) → LetterEvent
   kPage = 'p',        ///< p group(8) topic(8) page(8)      → bitmap of settled offsets
   kSession = 's',     ///< s name                           → SessionRecord
   kTopic = 't',       ///< t topic(8)                       → TopicRecord
@@ -34,6 +37,12 @@ std::string commit_key();
 std::string dedup_key(std::uint64_t commit, std::uint32_t sub);
 std::string group_key(GroupId);
 std::string cursor_key(GroupId, TopicId);
+std::string hold_key(GroupId, TopicId, std::uint64_t letter);
+std::string hold_prefix(GroupId, TopicId);
+std::string job_key(std::uint64_t job, std::uint8_t part);
+std::string letter_event_key(TopicId, Offset letter, std::uint64_t commit, std::uint32_t number);
+std::string letter_event_prefix(TopicId);
+std::string letter_event_prefix(TopicId, Offset letter);
 std::string letter_page_key(TopicId, std::uint8_t state, std::uint64_t page);
 std::string letter_page_prefix(TopicId, std::uint8_t state);
 std::string page_key(GroupId, TopicId, std::uint64_t page);

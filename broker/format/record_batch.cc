@@ -34,17 +34,6 @@ bool places_valid(const flatbuffers::Vector<std::uint32_t>& places, std::uint32_
   return least <= count;
 }
 
-/// Whether HeadersView can read them: a length byte and the name, two length bytes and the value, and so on to the very end.
-bool headers_valid(std::string_view headers) {
-  std::size_t at = 0;
-  while (at < headers.size()) {
-    at += 1 + static_cast<unsigned char>(headers[at]);
-    if (headers.size() < at + 2) return false;
-    at += 2 + (static_cast<unsigned char>(headers[at]) | std::size_t{static_cast<unsigned char>(headers[at + 1])} << 8);
-  }
-  return at == headers.size();
-}
-
 bool dead_letters_valid(const flat::RecordBatch& root) {
   if (root.dead_letters() == nullptr) return true;
   if (root.places() != nullptr || root.dead_letters()->size() != root.count()) return false;   // dead-letter topics are not compacted
@@ -54,6 +43,17 @@ bool dead_letters_valid(const flat::RecordBatch& root) {
 }
 
 }  // namespace
+
+/// A length byte and the name, two length bytes and the value, and so on to the very end.
+bool headers_valid(std::string_view headers) {
+  std::size_t at = 0;
+  while (at < headers.size()) {
+    at += 1 + static_cast<unsigned char>(headers[at]);
+    if (headers.size() < at + 2) return false;
+    at += 2 + (static_cast<unsigned char>(headers[at]) | std::size_t{static_cast<unsigned char>(headers[at + 1])} << 8);
+  }
+  return at == headers.size();
+}
 
 Result<std::shared_ptr<const RecordBatch>> RecordBatch::parse(std::shared_ptr<const std::string> bytes, std::string_view where) {
   const auto* data = reinterpret_cast<const std::uint8_t*>(bytes->data());
@@ -138,6 +138,8 @@ std::shared_ptr<const DeadLetterInfo> RecordBatch::dead_letter(std::uint32_t ind
   info->last_failure = time_of(stored.last_failure());
   info->attempts = attempts_of(stored.attempts());
   info->redrives = stored.redrives();
+  if (const auto previous = stored.previous()) info->previous = Offset{*previous};
+  if (const auto edited = stored.edited_of()) info->edited_of = Offset{*edited};
   return info;
 }
 

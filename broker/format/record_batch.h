@@ -49,6 +49,9 @@ class BatchBuilder {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Whether HeadersView can read these bytes, to the very end.
+bool headers_valid(std::string_view headers);
+
 /// An immutable batch. Thread-safe. Cheap accessors: columns are resolved once, at parse.
 class RecordBatch {
  public:

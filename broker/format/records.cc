@@ -1,68 +1,8 @@
 #include "broker/format/records.h"
 
-#include "broker/format/flat.h"
+#include "broker/format/flat_records.h"
 
 namespace weir::format {
-namespace {
-
-using flatbuffers::FlatBufferBuilder;
-
-template <class Enum>
-constexpr std::uint8_t number_of(Enum value) { return static_cast<std::uint8_t>(value); }
-
-template <class Table>
-std::string finish(FlatBufferBuilder& flat, flatbuffers::Offset<Table> root) {
-  flat.Finish(root);
-  return {reinterpret_cast<const char*>(flat.GetBufferPointer()), flat.GetSize()};
-}
-
-/// A verified table over bytes of any alignment.
-template <class Table>
-class Verified {
- public:
-  explicit Verified(std::string_view bytes) {
-    // FlatBuffers reads numbers in place, so the bytes must lie where numbers may lie.
-    if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(std::uint64_t) != 0) {
-      aligned_.resize((bytes.size() + 7) / 8);
-      std::memcpy(aligned_.data(), bytes.data(), bytes.size());
-      bytes = {reinterpret_cast<const char*>(aligned_.data()), bytes.size()};
-    }
-    const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
-    flatbuffers::Verifier verifier(data, bytes.size());
-    if (verifier.VerifyBuffer<Table>(nullptr)) table_ = flatbuffers::GetRoot<Table>(data);
-  }
-  explicit operator bool() const noexcept { return table_ != nullptr; }
-  const Table* operator->() const noexcept { return table_; }
-
- private:
-  std::vector<std::uint64_t> aligned_;
-  const Table* table_ = nullptr;
-};
-
-Status not_a(const char* kind, std::string_view where) { return corrupt(where, std::string("not a whole ").append(kind)); }
-Status unknown_value(const char* field, std::string_view where) { return corrupt(where, std::string("unknown value of ").append(field)); }
-
-flatbuffers::Offset<flat::Filter> add_filter(FlatBufferBuilder& to, const Filter& filter) {
-  std::vector<flatbuffers::Offset<flat::Filter>> parts;
-  for (const Filter& part : filter.parts) parts.push_back(add_filter(to, part));
-  const auto header = add_string(to, filter.header);
-  const auto value = add_string(to, filter.value);
-  return flat::CreateFilter(to, number_of(filter.op), header, value, parts.empty() ? 0 : to.CreateVector(parts));
-}
-
-/// False for an unknown operation. The verifier has bounded the depth.
-bool read_filter(const flat::Filter& stored, Filter& out) {
-  if (stored.op() > number_of(Filter::Op::kPresent)) return false;
-  out.op = static_cast<Filter::Op>(stored.op());
-  out.header = string_of(stored.header());
-  out.value = string_of(stored.value());
-  if (stored.parts() == nullptr) return true;
-  for (const flat::Filter* part : *stored.parts())
-    if (!read_filter(*part, out.parts.emplace_back())) return false;
-  return true;
-}
-
-}  // namespace
 
 std::string encode(const StoreRecord& record) {
   FlatBufferBuilder flat(128);
@@ -128,7 +68,7 @@ std::string encode(const GroupRecord& record) {
                           options.start.offset.value, milliseconds_of(options.start.time), number_of(options.order), options.lease.count(),
                           options.max_attempts, options.max_deliveries, options.backoff.first.count(), options.backoff.factor,
                           options.backoff.max.count(), options.backoff.jitter, options.in_flight_max, options.member_in_flight_max,
-                          options.waiting_max, filter, options.dead_letter_expired, options.is_volatile, expire_idle));
+                          options.waiting_max, filter, options.dead_letter_expired, options.is_volatile, expire_idle, options.hold_key));
 }
 
 Result<GroupRecord> decode_group(std::string_view bytes, std::string_view where) {
@@ -155,6 +95,7 @@ Result<GroupRecord> decode_group(std::string_view bytes, std::string_view where)
   options.dead_letter_expired = stored->dead_letter_expired();
   options.is_volatile = stored->is_volatile();
   if (const auto idle = stored->expire_idle()) options.expire_idle = Duration{*idle};
+  options.hold_key = stored->hold_key();
   return record;
 }
 

@@ -120,6 +120,7 @@ Status Store::write(WriteSet& set) {
     switch (action) {
       case Action::kPut: added = batch.Put(to, slice(key), slice(value)); break;
       case Action::kErase: added = batch.Delete(to, slice(key)); break;
+      case Action::kEraseRange: added = batch.DeleteRange(to, slice(key), slice(value)); break;
       case Action::kErasePrefix: added = batch.DeleteRange(to, slice(key), format::prefix_end(std::string(key))); break;
     }
     if (status.ok()) status = added;

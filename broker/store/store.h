@@ -40,6 +40,7 @@ class WriteSet {
   void put(std::string_view key, std::string_view value);   ///< default family
   void erase(std::string_view key);
   void erase_prefix(std::string_view prefix);
+  void erase_range(std::string_view begin, std::string_view end);   ///< keys from `begin` up to and without `end`
   void put_batch(TopicId topic, const format::IndexEntry& entry, std::string_view bytes);
   void erase_batch(TopicId topic, const format::IndexEntry& entry);
   bool empty() const noexcept;

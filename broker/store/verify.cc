@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "broker/format/letter_records.h"
 #include "broker/format/records.h"
 #include "broker/store/errors.h"
 #include "broker/store/store_impl.h"
@@ -38,6 +39,9 @@ Status check_record(std::string_view key, std::string_view value) {
     case KeyKind::kDedup: return format::decode_dedup(value, where).status();
     case KeyKind::kRetry:
     case KeyKind::kRedriven: return format::decode_retry(value, where).status();
+    case KeyKind::kLetterEvent: return format::decode_letter_event(value, where).status();
+    case KeyKind::kJob: return key.back() == '\0' ? format::decode_job(value, where).status() : format::decode_job_progress(value, where).status();
+    case KeyKind::kHold: return sized(25, 8);
     case KeyKind::kCommit: return sized(1, 24);
     case KeyKind::kTopicHead: return sized(9, 24);
     case KeyKind::kCursor: return sized(17, 8);

@@ -34,6 +34,8 @@ void WriteSet::erase_prefix(std::string_view prefix) {
   impl_->add(Family::kRecords, Action::kErasePrefix, prefix);
 }
 
+void WriteSet::erase_range(std::string_view begin, std::string_view end) { impl_->add(Family::kRecords, Action::kEraseRange, begin, end); }
+
 void WriteSet::put_batch(TopicId topic, const format::IndexEntry& entry, std::string_view bytes) {
   impl_->add(Family::kLog, Action::kPut, format::log_key(entry.position), bytes);
   impl_->add(Family::kIndex, Action::kPut, format::index_key(topic, entry.first), format::encode(entry));

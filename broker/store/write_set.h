@@ -10,7 +10,7 @@
 namespace weir::store {
 
 enum class Family : unsigned char { kRecords, kLog, kIndex };
-enum class Action : unsigned char { kPut, kErase, kErasePrefix };
+enum class Action : unsigned char { kPut, kErase, kErasePrefix, kEraseRange };
 
 /// The operations, one behind the other: the families' handles are known only to the store that writes them.
 struct WriteSet::Impl {

@@ -94,7 +94,10 @@ class Broker {
   virtual void async_redrive(RedriveRequest, CallContext, Callback<RedriveResult>) = 0;
   virtual void async_discard(DiscardRequest, CallContext, Callback<DiscardResult>) = 0;
 
+  /// All jobs that are kept, the oldest first.
   virtual void async_list_jobs(CallContext, Callback<std::vector<JobInfo>>) = 0;
+  /// `act` is show, pause, resume or cancel. The job as it is then; what a pause or cancel finds done stays done, and nothing is begun after its answer.
+  /// Errors: not_found; failed_precondition (it has ended); invalid_argument (another act).
   virtual void async_control_job(std::string id, std::string act, CallContext, Callback<JobInfo>) = 0;
   virtual void async_list_schedules(std::string topic, CallContext, Callback<std::vector<ScheduleInfo>>) = 0;
   virtual void async_cancel_schedule(std::string id, CallContext, Callback<Done>) = 0;
@@ -156,7 +159,21 @@ class Broker {
   Result<BrowseResult> browse(BrowseRequest request, CallContext = {});
 
   Result<ListDeadLettersResult> dead_letters(ListDeadLettersRequest request, CallContext = {});
+  /// One letter with its whole history; not_found when it is not there (any more).
+  Result<DeadLetter> dead_letter(std::string topic, std::string group, Offset letter, CallContext = {});
+  /// All of them, grouped by error, the largest group first: pages of async_list_dead_letters added up. At most messages_max groups.
+  Result<ListDeadLettersResult> dead_letter_groups(ListDeadLettersRequest request, CallContext = {});
   Result<RedriveResult> redrive(RedriveRequest request, CallContext = {});
+  Result<DiscardResult> discard(DiscardRequest request, CallContext = {});
+  /// Writes letters as NDJSON (S-27), one object a line, in the order of their offsets, and answers how many. Memory is bounded by a page of letters (16 MiB
+  /// of payload, or one letter). The members of an object: docs/SEMANTICS.md, "Export". cancelled: `line` answered false.
+  Result<std::uint64_t> export_dead_letters(ExportDeadLettersRequest request, const LineSink& line, CallContext = {});
+
+  Result<std::vector<JobInfo>> jobs(CallContext = {});
+  Result<JobInfo> job(std::string id, CallContext = {});
+  Result<JobInfo> pause_job(std::string id, CallContext = {});
+  Result<JobInfo> resume_job(std::string id, CallContext = {});
+  Result<JobInfo> cancel_job(std::string id, CallContext = {});
 
   Result<BackupInfo> backup(std::string directory, CallContext = {});
   Result<VerifyReport> verify(CallContext = {});

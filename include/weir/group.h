@@ -51,6 +51,9 @@ struct GroupOptions {
   bool dead_letter_expired = false;               ///< expired messages go to the dead letters instead of away (S-8)
   bool is_volatile = false;                       ///< gone with its last member
   std::optional<Duration> expire_idle{};            ///< gone when nobody fetched for so long
+  /// A message with a key that dies parks its key (S-25): later messages of it wait until the letter is redriven (then it goes first) or discarded, or
+  /// retention takes it. Not with Order::kNone; with Order::kTopic the whole topic waits. Altered to false, it frees what is parked; a seek does, too.
+  bool hold_key = false;
   friend bool operator==(const GroupOptions&, const GroupOptions&) = default;
 };
 
@@ -82,6 +85,7 @@ struct GroupTopicStats {
   std::uint64_t expired = 0;          ///< total: messages past their ttl
   std::uint64_t filtered = 0;         ///< total
   std::uint64_t dead_lettered = 0;    ///< total
+  std::uint64_t holding = 0;          ///< dead letters that hold their key (S-25)
 };
 
 /// A group as it stands.

@@ -20,6 +20,7 @@ const std::vector<Driver::Operation>& Driver::all_operations() {
       {160, &Driver::publish},      {30, &Driver::publish_over_topics}, {30, &Driver::publish_in_session}, {220, &Driver::fetch},
       {60, &Driver::begin},         {240, &Driver::settle},            {60, &Driver::settle_many},         {60, &Driver::settle_stale},
       {20, &Driver::extend},        {90, &Driver::advance},            {12, &Driver::advance_far},         {30, &Driver::redrive},
+      {14, &Driver::discard},
       {6, &Driver::seek},           {14, &Driver::pause},              {8, &Driver::alter_filter},         {14, &Driver::join},
       {10, &Driver::leave},         {8, &Driver::reopen},              {25, &Driver::browse},              {25, &Driver::check_figures},
       {25, &Driver::check_letters}, {6, &Driver::check_status},

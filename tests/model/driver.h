@@ -55,6 +55,8 @@ class Driver {
   void advance();
   void advance_far();
   void redrive();
+  void discard();
+  void free_keys(RefGroup& group);
   void seek();
   void pause();
   void alter_filter();

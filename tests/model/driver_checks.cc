@@ -129,6 +129,7 @@ void Driver::compare_figures(RefGroup& group) {
            {range("in_flight", have.in_flight, leased, leased), range("depth", have.depth, needed, possible),
             range("waiting_retries", have.waiting_retries, later, waiting), range("redriven", have.redriven, given_back, given_back_max),
             range("dead", have.dead, dead, dead + dead_max), range("acked", have.acked, progress.acked, progress.acked),
+            range("holding", have.holding, Reference::holding(progress), Reference::holding(progress) + dead_max),
             range("floor", have.floor.value, 0, lowest)})
         if (!text.empty()) return text;
     }
@@ -170,6 +171,7 @@ void Driver::drain_all() {
       MODEL_EXPECT(answer.ok(), "resume: " << answer);
       group.paused = false;
     }
+    free_keys(group);
     const std::uint64_t most = 1000 + 20 * next_payload_;
     for (std::uint64_t round = 0;; ++round) {
       MODEL_EXPECT(round < most, group.source << "/" << group.name << ": does not come to an end");

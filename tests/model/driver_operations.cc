@@ -68,6 +68,7 @@ void Driver::create_group() {
   if (dice_.percent(20)) options.member_in_flight_max = static_cast<std::uint32_t>(dice_.between(1, 8));
   if (dice_.percent(25)) options.filter = random_filter(dice_);
   options.dead_letter_expired = dice_.percent(30);
+  options.hold_key = options.order != Order::kNone && dice_.percent(35);
   bool latest = false;
   for (auto& [topic_name, t] : reference_.topics)
     if (Reference::source_matches(source, topic_name) && t.options.discard_settled) latest = true;   // what is hidden there is left open
@@ -81,7 +82,7 @@ void Driver::create_group() {
   }
   note("create group " + source + "/" + name + " order " + std::string(to_string(options.order)) + " max_attempts " +
        std::to_string(options.max_attempts) + " lease " + std::to_string(options.lease.count()) + " in flight " + std::to_string(options.in_flight_max) + " start " +
-       std::to_string(static_cast<int>(options.start.kind)));
+       std::to_string(static_cast<int>(options.start.kind)) + (options.hold_key ? " holding" : ""));
   const auto info = broker_->create_group(source, name, options);
   MODEL_EXPECT(info.ok(), "create group: " << info.status());
   std::map<std::string, std::uint64_t> starts;
@@ -318,6 +319,44 @@ void Driver::redrive() {
   }
   MODEL_EXPECT(answer->redriven == redriven, "redriven " << answer->redriven << " instead of " << redriven);
   MODEL_EXPECT(answer->needs_force == needs_force, "needs_force " << answer->needs_force << " instead of " << needs_force);
+}
+
+void Driver::discard() {
+  RefGroup* group = random_group();
+  if (!group || group->topics.empty()) return;
+  auto at = group->topics.begin();
+  std::advance(at, static_cast<std::ptrdiff_t>(dice_.below(group->topics.size())));
+  const std::string topic = at->first;
+  RefProgress& progress = at->second;
+  compare_letters(*group, topic);
+  DiscardRequest request;
+  request.topic = topic;
+  request.group = group->name;
+  request.restore = dice_.percent(35);
+  for (std::uint64_t letter = 0; letter < progress.letters.size(); ++letter)
+    if (dice_.percent(40)) request.letters.push_back(Offset{letter});
+  if (request.letters.empty()) return;
+  note(std::string(request.restore ? "restore " : "discard ") + topic + "/" + group->name + " " + std::to_string(request.letters.size()));
+  const auto answer = broker_->discard(request);
+  MODEL_EXPECT(answer.ok(), "discard: " << answer.status());
+  std::uint64_t moved = 0;
+  for (const Offset letter : request.letters) {
+    if (progress.letters[letter.value].state != (request.restore ? LetterState::kDiscarded : LetterState::kDead)) continue;
+    reference_.discard(*group, topic, letter.value, request.restore);
+    ++moved;
+  }
+  MODEL_EXPECT(answer->discarded == moved && answer->skipped == request.letters.size() - moved,
+               "discarded " << answer->discarded << " instead of " << moved << ", skipped " << answer->skipped << " " << answer->error);
+}
+
+/// Turns hold_key off.
+void Driver::free_keys(RefGroup& group) {
+  if (!group.options.hold_key) return;
+  note("free the keys of " + group.source + "/" + group.name);
+  group.options.hold_key = false;
+  const auto answer = broker_->alter_group(group.source, group.name, group.options);
+  MODEL_EXPECT(answer.ok(), "alter group: " << answer.status());
+  for (auto& [name, progress] : group.topics) Reference::free_keys(progress);
 }
 
 void Driver::seek() {

@@ -122,6 +122,17 @@ const RefItem* Reference::in_the_way(const RefProgress& progress, const RefItem&
   return nullptr;
 }
 
+bool Reference::held(const RefProgress& progress, const std::string& key) {
+  const auto holds = [&](const RefLetter& letter) { return letter.holds && letter.state == LetterState::kDead && letter.key == key; };
+  return std::any_of(progress.letters.begin(), progress.letters.end(), holds) || std::any_of(progress.deaths.begin(), progress.deaths.end(), holds);
+}
+
+std::uint64_t Reference::holding(const RefProgress& progress) {
+  const auto holds = [](const RefLetter& letter) { return letter.holds && letter.state == LetterState::kDead; };
+  return static_cast<std::uint64_t>(std::count_if(progress.letters.begin(), progress.letters.end(), holds) +
+                                    std::count_if(progress.deaths.begin(), progress.deaths.end(), holds));
+}
+
 std::uint64_t Reference::leased(const RefGroup& group, const std::string* topic) const {
   std::uint64_t count = 0;
   for (const auto& [name, progress] : group.topics)
@@ -141,20 +152,23 @@ std::string Reference::must_deliver(const RefGroup& group, std::uint64_t member)
   if (group.paused || leased(group) >= group.options.in_flight_max) return {};
   if (member != 0 && leased_by(group, member) >= group.options.member_in_flight_max) return {};
   for (const auto& [name, progress] : group.topics) {
-    std::set<std::string> held;                      // keys where somebody must wait
+    std::set<std::string> held_keys;                     // keys where somebody must wait
     std::map<std::string, const RefItem*> open;      // keys that have something to give
     for (const auto& [key, item] : progress.items) {
       if (item.settled()) continue;
+      // An expired message may have died, and hold its key, without having been seen.
+      const bool may_hold = group.options.hold_key && group.options.dead_letter_expired && (item.expired(now) || item.optional);
+      if (!item.key.empty() && (may_hold || held(progress, item.key))) held_keys.insert(item.key);
       const bool due = item.state == RefState::kReady || (item.state == RefState::kWaiting && item.due_max <= now);
       if (!due) {
-        if (!item.key.empty()) held.insert(item.key);
+        if (!item.key.empty()) held_keys.insert(item.key);
       } else if (!item.optional && !item.expired(now)) {
         if (item.key.empty()) return name + " " + name_of(item);
         open.emplace(item.key, &item);
       }
     }
     for (const auto& [key, item] : open)
-      if (!held.contains(key)) return name + " " + name_of(*item) + " of key " + key;
+      if (!held_keys.contains(key)) return name + " " + name_of(*item) + " of key " + key;
   }
   return {};
 }
@@ -179,6 +193,7 @@ void Reference::fetched(RefGroup& group, const FetchRequest& request, const std:
     MODEL_EXPECT(item.state != RefState::kWaiting || item.due_min <= now, who << ": redelivered " << item.due_min - now << " ms early");
     MODEL_EXPECT(!item.expired(now), who << ": delivered after its ttl");
     const RefItem* before = in_the_way(progress, item, fetch);
+    MODEL_EXPECT(item.letter != 0 || item.key.empty() || !held(progress, item.key), who << ": delivered though a dead letter holds its key " << item.key);
     MODEL_EXPECT(before == nullptr, who << ": overtakes " << name_of(*before) << " of its key " << item.key);
     MODEL_EXPECT(d.token.epoch.value > last_epoch, who << ": epoch " << d.token.epoch << " after " << last_epoch);
     MODEL_EXPECT(d.failures == item.failures, who << ": failures " << d.failures << " instead of " << item.failures);

@@ -78,6 +78,8 @@ struct RefLetter {
   std::uint32_t failures_min = 0, failures_max = 0, deliveries_min = 0, deliveries_max = 0, redrives = 0;
   std::string error;            ///< empty: not checked
   LetterState state = LetterState::kDead;
+  std::string key;              ///< what orders it
+  bool holds = false;           ///< while it is dead, its key waits (S-25)
 };
 
 using ItemKey = std::pair<std::uint64_t, std::uint64_t>;  ///< offset, letter
@@ -146,6 +148,10 @@ class Reference {
   /// New letters as the broker lists them; each must be a death that happened, or a message that expired.
   void letter_seen(RefGroup& group, const std::string& topic, const DeadLetter& letter);
   void redrive(RefGroup& group, const std::string& topic, std::uint64_t letter);
+  void discard(RefGroup& group, const std::string& topic, std::uint64_t letter, bool restore);
+  /// The option is turned off, or the group was sought: what is dead holds nothing any more.
+  static void free_keys(RefProgress& progress);
+  static std::uint64_t holding(const RefProgress& progress);
   /// A clean close and an open.
   void reopened();
 
@@ -158,10 +164,11 @@ class Reference {
 
  private:
   bool acknowledged(const RefToken& token) const;
+  static bool held(const RefProgress& progress, const std::string& key);
   const RefItem* in_the_way(const RefProgress& progress, const RefItem& item, std::uint64_t fetch) const;
   void void_chain(RefGroup& group, RefProgress& progress, const RefItem& behind);
   void fail(RefGroup& group, RefProgress& progress, RefItem& item, std::optional<Duration> delay, std::int64_t at, const std::string& error);
-  void die(RefProgress& progress, RefItem& item, DeathReason reason, const std::string& error);
+  void die(const RefGroup& group, RefProgress& progress, RefItem& item, DeathReason reason, const std::string& error);
   void end_token(std::uint64_t epoch, TokenState state, Settle kind = {});
   std::string order_key(const RefGroup& group, const RefTopic& topic, const RefMessage& message) const;
   void add_item(RefGroup& group, RefProgress& progress, const RefTopic& topic, std::uint64_t offset);

@@ -77,7 +77,7 @@ void Reference::void_chain(RefGroup&, RefProgress& progress, const RefItem& behi
   }
 }
 
-void Reference::die(RefProgress& progress, RefItem& item, DeathReason reason, const std::string& error) {
+void Reference::die(const RefGroup& group, RefProgress& progress, RefItem& item, DeathReason reason, const std::string& error) {
   item.state = RefState::kDead;
   RefLetter letter;
   letter.origin = item.offset;
@@ -88,6 +88,8 @@ void Reference::die(RefProgress& progress, RefItem& item, DeathReason reason, co
   letter.deliveries_max = item.deliveries_max + (reason == DeathReason::kExpired);   // a hand-over may have found that it expired
   letter.redrives = item.redrives;
   letter.error = error;
+  letter.key = item.key;
+  letter.holds = group.options.hold_key && !item.key.empty();
   progress.deaths.push_back(letter);
 }
 
@@ -95,7 +97,7 @@ void Reference::fail(RefGroup& group, RefProgress& progress, RefItem& item, std:
   ++item.failures;
   item.error = error;
   item.begun = false;
-  if (item.failures >= group.options.max_attempts) return die(progress, item, DeathReason::kMaxAttempts, error);
+  if (item.failures >= group.options.max_attempts) return die(group, progress, item, DeathReason::kMaxAttempts, error);
   const std::int64_t longest = backoff_max(group.options.backoff, item.failures);
   item.state = RefState::kWaiting;
   item.due_min = at + (delay ? delay->count() : group.options.backoff.jitter ? 0 : longest);
@@ -146,7 +148,7 @@ void Reference::settled(const Settlement& settlement, const Status& answer) {
       fail(group, progress, *item, settlement.delay, now, settlement.error);
       break;
     case Settle::kReject:
-      die(progress, *item, DeathReason::kRejected, settlement.error);
+      die(group, progress, *item, DeathReason::kRejected, settlement.error);
       break;
     default:
       give_back(*item);
@@ -190,6 +192,7 @@ void Reference::leave(RefGroup& group, std::uint64_t member) {
 void Reference::seek(RefGroup& group, const std::string& name, std::uint64_t to) {
   RefProgress& progress = group.topics.at(name);
   const RefTopic& topic = topics.at(name);
+  free_keys(progress);
   for (auto& [key, item] : progress.items)
     if (item.state == RefState::kLeased) end_token(item.epoch, TokenState::kVoid);
   for (RefToken& token : tokens)
@@ -228,7 +231,7 @@ void Reference::letter_seen(RefGroup& group, const std::string& name, const Dead
     for (auto& [key, item] : progress.items) {
       const bool may = !item.settled() && item.state != RefState::kLeased && (item.expired(now) || item.optional);
       if (!may || item.offset != info.origin_offset.value || item.redrives != info.redrives) continue;
-      die(progress, item, DeathReason::kExpired, {});
+      die(group, progress, item, DeathReason::kExpired, {});
       death = std::prev(progress.deaths.end());
       break;
     }
@@ -263,6 +266,17 @@ void Reference::redrive(RefGroup& group, const std::string& name, std::uint64_t 
   item.redrives = dead.redrives + 1;
   item.optional = message.expires != 0;   // whether its old ttl still holds is left open
   progress.items[{item.offset, item.letter}] = item;
+}
+
+void Reference::discard(RefGroup& group, const std::string& name, std::uint64_t letter, bool restore) {
+  RefLetter& dead = group.topics.at(name).letters.at(letter);
+  dead.state = restore ? LetterState::kDead : LetterState::kDiscarded;
+  dead.holds = false;
+}
+
+void Reference::free_keys(RefProgress& progress) {
+  for (RefLetter& letter : progress.letters) letter.holds = false;
+  for (RefLetter& letter : progress.deaths) letter.holds = false;
 }
 
 void Reference::reopened() {

@@ -15,6 +15,9 @@ int run_load(const std::string& store, const std::string& ledger, std::uint64_t 
 int run_handlers(const std::string& store, const std::string& ledger, const GroupOptions& group, std::uint32_t threads, std::uint32_t prefetch, int messages);
 /// Hands a message of the topic "t" to each of the groups "a" and "b", and dies: both messages are suspects then.
 int run_suspects(const std::string& store);
+/// Consumes what a job of the store gives back to the group "g" on "t", and writes every delivery down before its ack and every ack behind it. Says "open",
+/// and "done" when the job is.
+int run_redrive(const std::string& store, const std::string& ledger);
 /// Opens the store, says so, and waits for the end of its input.
 int run_hold(const std::string& store);
 
