@@ -87,6 +87,7 @@ Status validate(const TopicOptions& options) {
   if (options.durability > Durability::kPower) return invalid("durability", "is unknown");
   if (!options.ephemeral && options.durability == Durability::kMemory) return invalid("durability", "memory is for ephemeral topics only");
   if (options.cap_policy > CapPolicy::kDropOldest) return invalid("cap_policy", "is unknown");
+  if (options.ephemeral && options.track_keys) return invalid("track_keys", "is not for ephemeral topics");
   if (Status status = range("payload_bytes_max", std::size_t{options.payload_bytes_max}, std::size_t{1}, kPayloadBytesMax); !status.ok()) return status;
   if (Status status = range("retention_age", options.retention_age, Duration{0}, kAgeMax); !status.ok()) return status;
   return range("dedup_window", options.dedup_window, Duration{0}, kAgeMax);
@@ -124,6 +125,7 @@ std::string differences(const TopicOptions& have, const TopicOptions& want) {
       .field("cap_policy", have.cap_policy, want.cap_policy)
       .field("payload_bytes_max", have.payload_bytes_max, want.payload_bytes_max)
       .field("dedup_window", have.dedup_window, want.dedup_window)
+      .field("track_keys", have.track_keys, want.track_keys)
       .take();
 }
 

@@ -16,7 +16,7 @@ enum class CapPolicy : std::uint8_t {
   kDropOldest = 1,  ///< the oldest messages go, read or not; leases on them are void, and the losses are counted
 };
 
-/// The options of a topic. `alter_topic` may change all of them but `ephemeral`.
+/// The options of a topic. `alter_topic` may change all of them but `ephemeral` and `track_keys`.
 struct TopicOptions {
   /// In memory only (S-4): messages, progress and dead letters are gone with the process. Payloads are shared with
   /// all subscribers, never copied.
@@ -36,6 +36,9 @@ struct TopicOptions {
   std::uint32_t payload_bytes_max = 1u << 20;
   /// How long ids are remembered (S-6), within OpenOptions::dedup_ids_max ids of the whole store. 0: not at all.
   Duration dedup_window = std::chrono::minutes{10};
+  /// Keep the last offset of each key, so that a publish can be made to depend on it (ExpectedLast::key). Costs a record on disk for each key
+  /// that the topic ever had, until the topic is deleted. Not for ephemeral topics.
+  bool track_keys = false;
 
   friend bool operator==(const TopicOptions&, const TopicOptions&) = default;
 };
