@@ -168,13 +168,15 @@ bool Subscription::Impl::handle(Worker& worker, Delivered delivered) {
   Settlement settlement = run_handler(delivery);
   // A delay that no broker takes must not cost the settlement: it becomes the nearest that is taken (S-18).
   if (settlement.kind == Settle::kRetry && settlement.delay) settlement.delay = std::clamp(*settlement.delay, Duration{0}, kRetryDelayMax);
-  const bool acked = settlement.kind == Settle::kAck && !delivery.detached();
-  if (settler_->leave_handler(worker.index, delivery.detached() ? nullptr : &settlement)) {
-    if (!delivery.detached()) worker.ended = token;
+  // What a transaction has settled is over, however the handler ended.
+  const bool ours = !delivery.detached() && !delivery.settled();
+  const bool acked = ours ? settlement.kind == Settle::kAck : delivery.settled() == Settle::kAck;
+  if (settler_->leave_handler(worker.index, ours ? &settlement : nullptr)) {
+    if (ours) worker.ended = token;
     return acked;
   }
   worker.disowned = true;
-  if (!delivery.detached()) settler_->settle_late(std::move(settlement));
+  if (ours) settler_->settle_late(std::move(settlement));
   return false;
 }
 

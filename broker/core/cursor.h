@@ -145,6 +145,8 @@ class Cursor {
   void begin(std::uint32_t slot, std::uint32_t mark);
   /// Ends a delivery, or extends it; ok, lease_lost or already_settled. A settlement that was made before is answered as it was (S-14).
   ErrorCode settle(const Settlement& settlement, std::int64_t now_ms);
+  /// What settle() would do, if a repetition did not count: ok (the leased item is in `slot`), lease_lost or already_settled. Changes nothing.
+  ErrorCode check_settle(const Token& token, Settle kind, std::int64_t now_ms, std::uint32_t& slot) const;
   /// A leased message turned out not to be for delivery.
   void drop(std::uint32_t slot, Undeliverable why, std::int64_t now_ms);
   /// A lease that nobody was told of ends as if it had not been. Of a key's, the last first.

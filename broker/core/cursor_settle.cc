@@ -78,6 +78,12 @@ ErrorCode Cursor::settle(const Settlement& settlement, std::int64_t now_ms) {
   return ErrorCode::ok;
 }
 
+ErrorCode Cursor::check_settle(const Token& token, Settle kind, std::int64_t now_ms, std::uint32_t& slot) const {
+  if (find(token, slot) == ErrorCode::ok) return ErrorCode::ok;
+  const ErrorCode past = answer_past(token, kind, now_ms);
+  return past == ErrorCode::ok ? ErrorCode::already_settled : past;
+}
+
 /// What a token that is not leased any more is told: the same settlement again is fine for a while (S-14).
 ErrorCode Cursor::answer_past(const Token& token, Settle kind, std::int64_t now_ms) const {
   const ItemId id{token.offset, token.redrive};

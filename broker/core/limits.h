@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -11,6 +12,7 @@
 #include "weir/message.h"
 #include "weir/status.h"
 #include "weir/topic.h"
+#include "weir/transaction.h"
 
 namespace weir::core {
 
@@ -23,6 +25,8 @@ inline constexpr std::size_t kHeaderNameBytesMax = 255;
 inline constexpr std::size_t kHeadersBytesMax = 16u << 10;  ///< names and values together
 inline constexpr std::size_t kRequestMessagesMax = 10'000;
 inline constexpr std::size_t kRequestBytesMax = 65u << 20;   // the largest message, whatever else it has
+inline constexpr std::size_t kExpectedMax = 1000;           ///< conditions of a publish or a transaction
+inline constexpr std::size_t kStateEntriesMax = 10'000;     ///< of one read of application state
 inline constexpr std::size_t kFilterConditionsMax = 64;
 inline constexpr std::size_t kFilterDepthMax = 8;
 inline constexpr std::size_t kWaitersMax = 65'536;          ///< asynchronous requests of a kind that wait in one broker; past it `busy`
@@ -43,6 +47,11 @@ std::size_t message_bytes(const Message& message) noexcept;
 
 /// Appends the headers in the form that HeadersView reads. They must be valid.
 void encode_headers(const Headers& headers, std::string& out);
+
+/// What a transaction or a read of state may be, apart from the topics it publishes to. Sets a transaction's size in memory.
+Status validate(const CommitRequest& request, std::size_t& bytes);
+Status validate(const ReadStateRequest& request);
+Status validate(std::span<const ExpectedLast> expected);
 
 Status validate(const TopicOptions& options);
 Status validate(const GroupOptions& options);

@@ -91,6 +91,7 @@ Status validate(const TopicOptions& options) {
   if (options.compact && options.discard_settled) return invalid("compact", "and discard_settled exclude each other");
   if (options.compact && options.cap_policy == CapPolicy::kDropOldest && options.bytes_max != 0) return invalid("compact", "and the cap policy drop_oldest exclude each other");
   if (Status status = range("tombstone_retention", options.tombstone_retention, Duration{0}, kAgeMax); !status.ok()) return status;
+  if (options.ephemeral && options.track_keys) return invalid("track_keys", "is not for ephemeral topics");
   if (Status status = range("payload_bytes_max", std::size_t{options.payload_bytes_max}, std::size_t{1}, kPayloadBytesMax); !status.ok()) return status;
   if (Status status = range("retention_age", options.retention_age, Duration{0}, kAgeMax); !status.ok()) return status;
   return range("dedup_window", options.dedup_window, Duration{0}, kAgeMax);
@@ -131,6 +132,7 @@ std::string differences(const TopicOptions& have, const TopicOptions& want) {
       .field("dedup_window", have.dedup_window, want.dedup_window)
       .field("compact", have.compact, want.compact)
       .field("tombstone_retention", have.tombstone_retention, want.tombstone_retention)
+      .field("track_keys", have.track_keys, want.track_keys)
       .take();
 }
 

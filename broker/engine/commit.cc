@@ -39,7 +39,7 @@ void Engine::submit(std::unique_ptr<Op> op, const CallContext& context) {
   const bool waits = op->caller_waits;
   const bool power = op->level == Durability::kPower;
   Lock lock(queue_mutex_);
-  if (op->is_publish && (queue_bytes_ + op->bytes > options_.queue_bytes_max || queue_.size() >= options_.queue_requests_max) && !queue_.empty()) {
+  if (op->bytes != 0 && (queue_bytes_ + op->bytes > options_.queue_bytes_max || queue_.size() >= options_.queue_requests_max) && !queue_.empty()) {
     Status refused = wait_for_room(lock, *op, context);
     if (!refused.ok()) {
       lock.unlock();
@@ -217,6 +217,8 @@ std::unique_ptr<Commit> Engine::run_commit(std::unique_ptr<Commit> commit) {
       op->commit = commit->number;
       if (op->is_publish)
         op->status = decide_publish(*op, *commit, after);
+      else if (op->transaction)
+        op->status = decide_transaction(*op, *commit, after);
       else if (op->decide)
         op->status = writable() ? op->decide(commit->set, after) : stopped_status();
       else if (!writable())
@@ -348,9 +350,7 @@ std::unique_ptr<Commit> Engine::write_and_finish(std::unique_ptr<Commit> commit)
     Status status;
     if (!commit->encoded) {
       status = encode(*commit);
-      if (status.ok() && !commit->set.empty()) {
-        put_commit_record(*commit);
-      }
+      if (status.ok() && !commit->set.empty()) put_commit_record(*commit);
     }
     if (status.ok() && !commit->set.empty()) {
       status = store_->write(commit->set);

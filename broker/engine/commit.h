@@ -17,13 +17,33 @@
 #include "broker/store/store.h"
 #include "weir/message.h"
 #include "weir/options.h"
+#include "weir/transaction.h"
 
 namespace weir::engine {
 
-/// One request on its way through the pipeline: a publish, or a change that is decided under the engine's lock.
 /// Most requests have one message.
 using IdHashes = absl::InlinedVector<base::Hash128, 1>;
 
+/// A transaction (transaction.cc).
+struct TransactionOp {
+  CommitRequest request;
+  CommitResult result;
+  Callback<CommitResult> done;
+  IdHashes ids;            ///< as Op::ids
+  base::Hash128 content;   ///< of what it writes, when it has a request id
+};
+
+/// The last offsets of keys that a request depends on, as of a commit: looked up before it is decided, since the writer reads nothing from the disk.
+struct KeyLasts {
+  struct Last {
+    TopicId topic;
+    Offset offset;         ///< kNoOffset: none
+  };
+  std::uint64_t commit = 0;
+  std::vector<Last> lasts;   ///< one for each condition that has a key
+};
+
+/// One request on its way through the pipeline: a publish, a transaction, or a change that is decided under the engine's lock.
 struct Op {
   // A publish:
   bool is_publish = false;
@@ -31,6 +51,9 @@ struct Op {
   PublishResult result;
   Callback<PublishResult> published;
   IdHashes ids;   ///< hashes, when any message has an id: one for each message
+  // A transaction:
+  std::unique_ptr<TransactionOp> transaction;
+  std::unique_ptr<KeyLasts> key_lasts;   ///< of a publish or transaction that expects something of keys
   // Anything else:
   UniqueFunction<Status(store::WriteSet&, After&)> decide;   ///< on the leader, under the engine's lock; may be empty
   UniqueFunction<void(Status)> done;
@@ -44,6 +67,7 @@ struct Op {
 
   /// Calls back.
   void complete() {
+    if (transaction) return transaction->done(status.ok() ? Result<CommitResult>(std::move(transaction->result)) : Result<CommitResult>(std::move(status)));
     if (!is_publish) return done(std::move(status));
     if (status.ok())
       published(std::move(result));

@@ -15,8 +15,8 @@ namespace {
 Capabilities embedded_capabilities() {
   Capabilities out;
   for (int s = 1; s <= 36; ++s) out.by_number[static_cast<std::size_t>(s)] = Support::kNative;
-  // Schedules, transactions, services: declared, and not built yet.
-  for (const int s : {7, 28, 29, 30, 31}) out.by_number[static_cast<std::size_t>(s)] = Support::kAbsent;
+  // Schedules, services: declared, and not built yet.
+  for (const int s : {7, 30, 31}) out.by_number[static_cast<std::size_t>(s)] = Support::kAbsent;
   return out;
 }
 
@@ -324,10 +324,6 @@ void Engine::async_list_schedules(std::string, CallContext context, Callback<std
 }
 void Engine::async_cancel_schedule(std::string, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("schedules (S-7)"), context); }
 void Engine::async_run_schedule(std::string, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("schedules (S-7)"), context); }
-void Engine::async_commit(CommitRequest, CallContext context, Callback<CommitResult> done) { answer<CommitResult>(std::move(done), not_built("transactions (S-28)"), context); }
-void Engine::async_read_state(ReadStateRequest, CallContext context, Callback<ReadStateResult> done) {
-  answer<ReadStateResult>(std::move(done), not_built("application state (S-28)"), context);
-}
 void Engine::async_serve(std::string, UniqueFunction<void(Request, Callback<Reply>)>, CallContext context, Callback<std::uint64_t> done) {
   answer<std::uint64_t>(std::move(done), not_built("services (S-30)"), context);
 }

@@ -17,6 +17,7 @@
 #include <mutex>
 #include <set>
 #include <shared_mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -28,6 +29,8 @@
 #include "broker/base/prng.h"
 #include "broker/base/spinning_lock.h"
 #include "broker/core/dedup.h"
+#include "broker/core/recent_writes.h"
+#include "broker/core/requests.h"
 #include "broker/core/sessions.h"
 #include "broker/engine/commit.h"
 #include "broker/engine/marks.h"
@@ -147,6 +150,31 @@ class Engine final : public Broker {
 
   Engine(std::string location, OpenOptions options, Hooks hooks);
 
+  // app_state.cc
+  std::uint64_t version_of(std::uint64_t commit) const;
+  std::optional<std::uint64_t> commit_of(std::uint64_t version) const;
+  Status check_unchanged(std::uint64_t version, std::span<const std::string> keys, std::span<const StateRange> ranges) const;
+  Result<ReadStateResult> read_state(const ReadStateRequest& request) const;
+  void read_state_in_memory(const ReadStateRequest& request, ReadStateResult& out) const;
+  std::uint64_t memory_needed(const CommitRequest& request) const;
+  void write_state(CommitRequest& request, Commit& commit);
+  Status load_requests();
+
+  // expected.cc
+  Result<std::unique_ptr<KeyLasts>> look_up_keys(std::span<const ExpectedLast> expected) const;
+  Status check_expected(std::span<const ExpectedLast> expected, const KeyLasts* lasts) const;
+
+  // transaction.cc
+  struct Plan;
+  IdHashes hash_ids(const CommitRequest& request) const;
+  Durability default_level(const CommitRequest& request) const;
+  Status decide_transaction(Op& op, Commit& commit, After& after);
+  Status plan_transaction(const Op& op, Plan& plan) const;
+  Status plan_publishes(const CommitRequest& request, Plan& plan) const;
+  Status plan_settlements(const CommitRequest& request, Plan& plan) const;
+  Status apply_publishes(TransactionOp& transaction, const Plan& plan, Commit& commit, After& after);
+  void remember_request(const TransactionOp& transaction, const Plan& plan, Commit& commit, Time now);
+
   // care.cc
   void take_care(UniqueFunction<void()> task);
 
@@ -219,7 +247,9 @@ class Engine final : public Broker {
   IdHashes hash_ids(const PublishRequest& request) const;
   Durability default_level(const PublishRequest& request) const;
   Status decide_publish(Op& op, Commit& commit, After& after);
+  bool all_known(const PublishRequest& request, const IdHashes& ids, Time now) const;
   Status check_for_topic(const TopicState& topic, const Message& message, std::uint64_t bytes_more) const;
+  Published place(TopicState& topic, const Message& message, const base::Hash128* id, bool power, Commit& commit, Time now);
   Build& build_of(TopicState& topic, Commit& commit, Time now);
   bool try_publish_ephemeral(PublishRequest& request, const CallContext& context, Callback<PublishResult>& done);
   Status decide_ephemeral(PublishRequest& request, PublishResult& result, After& after);
@@ -324,6 +354,7 @@ class Engine final : public Broker {
   std::uint64_t incarnation_ = 1;
   std::uint64_t hash_seed_ = 0;
   Time opened_{};
+  std::uint64_t opened_commit_ = 0;            // the last commit of the opening: versions of the state count from there
   std::string boot_id_;
 
   mutable std::mutex core_;
@@ -350,6 +381,10 @@ class Engine final : public Broker {
   core::Dedup dedup_;
   core::Sessions sessions_;
   core::Sessions ephemeral_sessions_;   // a session is of durable or of ephemeral topics: the latter's are gone when the process ends
+  core::RecentWrites state_writes_;   // of the application's state, by its keys
+  core::RecentWrites key_writes_;     // of last offsets of keys, by their keys in the store
+  core::Requests requests_;           // those of ephemeral topics too, which are not on disk
+  std::map<std::string, std::string, std::less<>> memory_state_;   // the application's state, without a disk
   std::vector<CursorPtr> dirty_;
   Commit* deciding_ = nullptr;             // the commit that is being decided, for the functions that decide it
   std::set<std::pair<std::int64_t, CursorState*>> timers_;

@@ -47,7 +47,7 @@ Status check_request(const PublishRequest& request, std::size_t& bytes) {
     if (Status status = core::validate_session_name(request.session->session); !status.ok()) return status;
     if (request.session->sequence == 0) return {ErrorCode::invalid_argument, "session.sequence: 0; sequence numbers start at 1"};
   }
-  return {};
+  return request.expected.empty() ? Status{} : core::validate(request.expected);
 }
 
 template <class Visit>
@@ -81,6 +81,14 @@ void Engine::async_publish(PublishRequest request, CallContext context, Callback
   // The leader may have to know before it decides whether the caller will sync (submit), so the wish counts here, and the topic's default there.
   if (op->request.durability) op->level = *op->request.durability;
   else if (op->caller_waits) op->level = default_level(op->request);
+  if (!op->request.expected.empty()) {
+    Result<std::unique_ptr<KeyLasts>> lasts = look_up_keys(op->request.expected);
+    if (!lasts.ok()) {
+      op->status = lasts.status();
+      return complete_one(std::move(op));
+    }
+    op->key_lasts = std::move(*lasts);
+  }
   submit(std::move(op), context);
 }
 
@@ -158,6 +166,10 @@ Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
     }
   }
 
+  if (!request.expected.empty()) {
+    const Status expected = check_expected(request.expected, op.key_lasts.get());
+    if (!expected.ok() && !all_known(request, op.ids, now)) return expected;
+  }
   op.result.messages.reserve(count);
   std::size_t index = 0;
   for (std::size_t i = 0; i < op.ids.size() && i < kIdsAhead; ++i) dedup_.prefetch(topic->id, op.ids[i]);
@@ -165,35 +177,9 @@ Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
     if (*topic->name != name) topic = find_topic(name);
     const bool has_id = !message.id.empty() && topic->options.dedup_window.count() > 0;
     const std::size_t i = index++;
-    const base::Hash128 hash = has_id ? op.ids[i] : base::Hash128{};
-    if (has_id) {
-      if (i + kIdsAhead < op.ids.size()) dedup_.prefetch(topic->id, op.ids[i + kIdsAhead]);
-      if (const std::optional<Offset> known = dedup_.find(topic->id, hash, now, topic->options.dedup_window)) {
-        ++topic->duplicates;
-        op.result.messages.push_back({*known, true});
-        return {};
-      }
-    }
-    Build& build = build_of(*topic, commit, now);
-    const Offset offset = topic->next;
-    topic->next = offset + 1;
-    build.messages.push_back(&message);
-    ++build.count;
-    const std::size_t bytes = core::message_bytes(message) + kRecordBytes;
-    build.bytes += bytes;
-    topic->bytes_building += bytes;
-    build.power = build.power || level == Durability::kPower;
-    if (has_id) {
-      if (!build.dedup) {
-        build.dedup = dedup_.begin_record(commit.number, build.sub, topic->id, build.time);
-        build.ids.topic = topic->id.value;
-        build.ids.time = build.time;
-      }
-      dedup_.insert(*build.dedup, hash, offset);
-      build.ids.entries.push_back({hash.high, hash.low, offset.value});
-    }
-    op.result.messages.push_back({offset, false});
-    op.result.time = std::max(op.result.time, build.time);
+    if (has_id && i + kIdsAhead < op.ids.size()) dedup_.prefetch(topic->id, op.ids[i + kIdsAhead]);
+    op.result.messages.push_back(place(*topic, message, has_id ? &op.ids[i] : nullptr, level == Durability::kPower, commit, now));
+    if (!op.result.messages.back().duplicate) op.result.time = std::max(op.result.time, topic->last_time);
     return {};
   });
   if (op.result.time == Time{}) op.result.time = now;
@@ -205,6 +191,53 @@ Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
                    format::encode(format::SessionRecord{state.last_sequence, state.last_used, state.request_sequence, state.request_offsets, state.request_time}));
   }
   return {};
+}
+
+/// Whether every message has an id that its topic knows: then nothing of the request is stored again.
+bool Engine::all_known(const PublishRequest& request, const IdHashes& ids, Time now) const {
+  std::size_t i = 0;
+  return !ids.empty() && for_each_message(request, [&](const std::string& name, const Message& message) -> Status {
+    const TopicState* topic = find_topic(name);
+    const base::Hash128& id = ids[i++];
+    if (!message.id.empty() && topic != nullptr && dedup_.find(topic->id, id, now, topic->options.dedup_window)) return {};
+    return {ErrorCode::not_found, "new"};
+  }).ok();
+}
+
+/// Gives a message its offset in this commit; or answers the first one's, when its id is known. Nothing is checked any more.
+Published Engine::place(TopicState& topic, const Message& message, const base::Hash128* id, bool power, Commit& commit, Time now) {
+  if (id != nullptr) {
+    if (const std::optional<Offset> known = dedup_.find(topic.id, *id, now, topic.options.dedup_window)) {
+      ++topic.duplicates;
+      return {*known, true};
+    }
+  }
+  Build& build = build_of(topic, commit, now);
+  const Offset offset = topic.next;
+  topic.next = offset + 1;
+  build.messages.push_back(&message);
+  ++build.count;
+  const std::size_t bytes = core::message_bytes(message) + kRecordBytes;
+  build.bytes += bytes;
+  topic.bytes_building += bytes;
+  build.power = build.power || power;
+  if (id != nullptr) {
+    if (!build.dedup) {
+      build.dedup = dedup_.begin_record(commit.number, build.sub, topic.id, build.time);
+      build.ids.topic = topic.id.value;
+      build.ids.time = build.time;
+    }
+    dedup_.insert(*build.dedup, *id, offset);
+    build.ids.entries.push_back({id->high, id->low, offset.value});
+  }
+  if (topic.options.track_keys && !message.key.empty()) {
+    const std::string key = format::key_last_key(topic.id, message.key);
+    std::string last;
+    format::append_u64(last, offset.value);
+    commit.set.put(key, last);
+    key_writes_.note(key, commit.number);
+  }
+  return {offset, false};
 }
 
 Status Engine::check_for_topic(const TopicState& topic, const Message& message, std::uint64_t bytes_more) const {
@@ -294,6 +327,7 @@ Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, 
       return {};
     }
   }
+  if (Status expected = check_expected(request.expected, nullptr); !expected.ok() && !all_known(request, hash_ids(request), now)) return expected;
   result.time = now;
   result.messages.reserve(count);
   if (!request.messages.empty()) add_ephemeral(request.batch.empty() ? *topic : *find_topic(request.topic), std::move(request.messages), now, result, after);

@@ -93,6 +93,7 @@ Status Engine::recover() {
   if (Status s = load_cursors(); !s.ok()) return s;
   if (Status s = load_dedup_and_sessions(); !s.ok()) return s;
   if (Status s = workbench_->load(); !s.ok()) return s;
+  if (Status s = load_requests(); !s.ok()) return s;
 
   incarnation_ = record.incarnation + 1;
   next_epoch_ = core::first_epoch(incarnation_);
@@ -113,6 +114,9 @@ Status Engine::recover() {
   marks_->start(incarnation_, boot_id_);
   marks_->acknowledged(commit.number);
   marks_->synced(commit.number);
+  opened_commit_ = commit.number;
+  state_writes_.start(commit.number);
+  key_writes_.start(commit.number);
   recovered_ = std::move(commit.builds);
   return {};
 }

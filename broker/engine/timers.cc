@@ -96,8 +96,9 @@ void Engine::housekeep() {
     Duration window{0};
     for (const auto& [id, topic] : topics_by_id_) window = std::max(window, topic->options.dedup_window);
     expired = dedup_.expire(now, window, 10'000);
-    has_sessions = sessions_.size() > 0;
+    has_sessions = sessions_.size() > 0 || requests_.size() > 0;
     (void)ephemeral_sessions_.expire(now);
+    if (!store_) (void)requests_.expire(now);
     garbage.swap(garbage_);
     for (const auto& [name, group] : groups_) {
       if (!group->waiters.empty()) group->last_used_ms = now_ms();
@@ -116,6 +117,7 @@ void Engine::housekeep() {
       for (const auto& record : expired) set.erase(format::dedup_key(record.commit, record.sub));
       // Forgotten here and not before, so that a session that comes back is written behind its end.
       for (const std::string& name : sessions_.expire(now)) set.erase(format::session_key(name));
+      for (const std::string& id : requests_.expire(now, 10'000)) set.erase(format::request_key(id));
       return {};
     };
     op->done = [](Status) {};   // what was not erased is expired again after the next open

@@ -86,6 +86,8 @@ void Engine::async_alter_topic(AlterTopicRequest request, CallContext context, C
     if (topic == nullptr) return topic_missing(request.name);
     if (request.options.ephemeral != topic->options.ephemeral)
       return Status{ErrorCode::invalid_argument, "ephemeral: cannot be altered; topic \"" + request.name + "\" is " + (topic->options.ephemeral ? "ephemeral" : "durable")};
+    if (request.options.track_keys != topic->options.track_keys)
+      return Status{ErrorCode::invalid_argument, "track_keys: cannot be altered; of topic \"" + request.name + "\" the last offsets of keys are " + (topic->options.track_keys ? "" : "not ") + "kept"};
     if (topic->letters && (request.options.bytes_max != 0 || request.options.discard_settled || request.options.compact))
       return Status{ErrorCode::invalid_argument, "bytes_max, discard_settled, compact: \"" + request.name + "\" holds dead letters, which go by age only"};
     if (topic->options.ephemeral) request.options.durability = Durability::kMemory;
@@ -125,6 +127,7 @@ void Engine::drop_topic(const TopicPtr& topic, store::WriteSet& set, After& afte
       for (const LetterState state : {LetterState::kRedriven, LetterState::kDiscarded}) set.erase_prefix(format::letter_page_prefix(topic->id, static_cast<std::uint8_t>(state)));
       set.erase_prefix(format::letter_event_prefix(topic->id));
     }
+    if (topic->options.track_keys) set.erase_prefix(format::key_last_prefix(topic->id));
     set.put(format::deleted_topic_key(topic->id), "");
     after.call.push_back([this, id = topic->id] { workshop_->post([this, id] { purge_deleted_topic(id); }); });
   }

@@ -71,6 +71,8 @@ std::string letter_event_key(TopicId topic, Offset letter, std::uint64_t commit,
 }
 std::string letter_event_prefix(TopicId topic) { return make(KeyKind::kLetterEvent, topic.value); }
 std::string letter_event_prefix(TopicId topic, Offset letter) { return make(KeyKind::kLetterEvent, topic.value, letter.value); }
+std::string key_last_prefix(TopicId topic) { return make(KeyKind::kKeyLast, topic.value); }
+std::string key_last_key(TopicId topic, std::string_view key) { return key_last_prefix(topic).append(key); }
 
 std::string letter_page_prefix(TopicId topic, std::uint8_t state) {
   std::string key = make(KeyKind::kLetterPage, topic.value);
@@ -89,11 +91,15 @@ std::string page_key(GroupId group, TopicId topic, std::uint64_t page) {
 }
 std::string page_prefix(GroupId group, TopicId topic) { return make(KeyKind::kPage, group.value, topic.value); }
 
+std::string request_key(std::string_view id) { return make(KeyKind::kRequest).append(id); }
+
 std::string session_key(std::string_view name) {
   std::string key = make(KeyKind::kSession);
   key.append(name);
   return key;
 }
+
+std::string state_key(std::string_view key) { return make(KeyKind::kState).append(key); }
 
 std::string topic_key(TopicId topic) { return make(KeyKind::kTopic, topic.value); }
 std::string topic_head_key(TopicId topic) { return make(KeyKind::kTopicHead, topic.value); }

@@ -18,12 +18,15 @@ enum class KeyKind : char {
   kHold = 'f',        ///< f group(8) topic(8) letter(8)    → hash of the key that a dead letter holds, 8 bytes
   kTopicHead = 'h',   ///< h topic(8)                       → next offset, cumulative bytes, time: 3 × 8 bytes; counts when no batch is left
   kJob = 'j',         ///< j job(8) part(1)                 → part 0: JobRecord; 1: JobProgress
+  kKeyLast = 'i',     ///< i topic(8) key                   → the last offset of that key, 8 bytes; of topics with track_keys
   kCursor = 'k',      ///< k group(8) topic(8)              → floor, 8 bytes
   kLetterPage = 'l',  ///< l topic(8) state(1) page(8)      → bitmap of letters in that state
   kLetterEvent = 'n', ///< n topic(8) letter(8) commit(8) number(4) → LetterEvent
   kPage = 'p',        ///< p group(8) topic(8) page(8)      → bitmap of settled offsets
+  kRequest = 'q',     ///< q request id                     → RequestRecord
   kSession = 's',     ///< s name                           → SessionRecord
   kTopic = 't',       ///< t topic(8)                       → TopicRecord
+  kState = 'u',       ///< u key                            → the application's value
   kRedriven = 'v',    ///< v group(8) topic(8) letter(8) offset(8) → RetryRecord
   kRetry = 'w',       ///< w group(8) topic(8) offset(8)    → RetryRecord
   kDeletedTopic = 'x' ///< x topic(8)                       → empty: its batches are being removed
@@ -43,11 +46,15 @@ std::string job_key(std::uint64_t job, std::uint8_t part);
 std::string letter_event_key(TopicId, Offset letter, std::uint64_t commit, std::uint32_t number);
 std::string letter_event_prefix(TopicId);
 std::string letter_event_prefix(TopicId, Offset letter);
+std::string key_last_key(TopicId, std::string_view key);
+std::string key_last_prefix(TopicId);
 std::string letter_page_key(TopicId, std::uint8_t state, std::uint64_t page);
 std::string letter_page_prefix(TopicId, std::uint8_t state);
 std::string page_key(GroupId, TopicId, std::uint64_t page);
 std::string page_prefix(GroupId, TopicId);
+std::string request_key(std::string_view id);
 std::string session_key(std::string_view name);
+std::string state_key(std::string_view key);
 std::string topic_key(TopicId);
 std::string topic_head_key(TopicId);
 std::string redriven_key(GroupId, TopicId, std::uint64_t letter, Offset offset);

@@ -27,7 +27,7 @@ std::string encode(const TopicRecord& record) {
                                               options.retention_age.count(), options.retention_bytes, options.discard_settled, options.bytes_max,
                                               number_of(options.cap_policy), options.payload_bytes_max, options.dedup_window.count(),
                                               record.dead_letters_of_group, record.dead_letters_of_topic, options.compact,
-                                              options.tombstone_retention.count(), record.compacted));
+                                              options.tombstone_retention.count(), record.compacted, options.track_keys));
 }
 
 Result<TopicRecord> decode_topic(std::string_view bytes, std::string_view where) {
@@ -50,6 +50,7 @@ Result<TopicRecord> decode_topic(std::string_view bytes, std::string_view where)
   record.options.compact = stored->compact();
   record.options.tombstone_retention = Duration{stored->tombstone_retention()};
   record.compacted = stored->compacted();
+  record.options.track_keys = stored->track_keys();
   record.dead_letters_of_group = stored->dead_letters_of_group();
   record.dead_letters_of_topic = stored->dead_letters_of_topic();
   return record;
@@ -167,6 +168,35 @@ Result<DedupRecord> decode_dedup(std::string_view bytes, std::string_view where)
   if (const auto* entries = stored->entries()) {
     record.entries.reserve(entries->size());
     for (const flat::DedupEntry* entry : *entries) record.entries.push_back({entry->hash_high(), entry->hash_low(), entry->offset()});
+  }
+  return record;
+}
+
+std::string encode(const RequestRecord& record) {
+  FlatBufferBuilder flat(128 + 9 * record.publishes.size());
+  std::vector<std::uint64_t> offsets;
+  std::vector<bool> duplicates;
+  bool any = false;
+  for (const Published& each : record.publishes) {
+    offsets.push_back(each.offset.value);
+    duplicates.push_back(each.duplicate);
+    any = any || each.duplicate;
+  }
+  const auto made_offsets = offsets.empty() ? 0 : flat.CreateVector(offsets);
+  const auto made_duplicates = any ? flat.CreateVector(duplicates) : 0;
+  return finish(flat, flat::CreateRequestRecord(flat, record.content_high, record.content_low, milliseconds_of(record.time), record.version, made_offsets,
+                                                made_duplicates));
+}
+
+Result<RequestRecord> decode_request(std::string_view bytes, std::string_view where) {
+  const Verified<flat::RequestRecord> stored(bytes);
+  if (!stored) return not_a("request record", where);
+  RequestRecord record{stored->content_high(), stored->content_low(), time_of(stored->time()), stored->version(), {}};
+  if (const auto* offsets = stored->offsets())
+    for (const std::uint64_t offset : *offsets) record.publishes.push_back({Offset{offset}, false});
+  if (const auto* duplicates = stored->duplicates()) {
+    if (duplicates->size() != record.publishes.size()) return corrupt(where, "not a duplicate flag for each offset");
+    for (flatbuffers::uoffset_t i = 0; i < duplicates->size(); ++i) record.publishes[i].duplicate = duplicates->Get(i) != 0;
   }
   return record;
 }

@@ -10,6 +10,7 @@
 
 #include "weir/dead_letter.h"
 #include "weir/group.h"
+#include "weir/message.h"
 #include "weir/status.h"
 #include "weir/topic.h"
 #include "weir/types.h"
@@ -83,17 +84,28 @@ struct DedupRecord {
   std::vector<DedupEntry> entries;
 };
 
+/// A transaction with a request id that has happened.
+struct RequestRecord {
+  std::uint64_t content_high = 0;  ///< hash of what it was
+  std::uint64_t content_low = 0;
+  Time time;
+  std::uint64_t version = 0;       ///< what was answered
+  std::vector<Published> publishes;
+};
+
 std::string encode(const StoreRecord&);
 std::string encode(const TopicRecord&);
 std::string encode(const GroupRecord&);
 std::string encode(const RetryRecord&);
 std::string encode(const SessionRecord&);
 std::string encode(const DedupRecord&);
+std::string encode(const RequestRecord&);
 Result<StoreRecord> decode_store(std::string_view bytes, std::string_view where);
 Result<TopicRecord> decode_topic(std::string_view bytes, std::string_view where);
 Result<GroupRecord> decode_group(std::string_view bytes, std::string_view where);
 Result<RetryRecord> decode_retry(std::string_view bytes, std::string_view where);
 Result<SessionRecord> decode_session(std::string_view bytes, std::string_view where);
 Result<DedupRecord> decode_dedup(std::string_view bytes, std::string_view where);
+Result<RequestRecord> decode_request(std::string_view bytes, std::string_view where);
 
 }  // namespace weir::format

@@ -72,6 +72,21 @@ struct StoreStatistics {
   std::uint64_t compaction_bytes_written = 0;
 };
 
+/// The records as of one moment: between two writes, whatever is written meanwhile. Thread-safe. Must not outlive its store.
+class Snapshot {
+ public:
+  ~Snapshot();
+  Result<std::optional<std::string>> get(std::string_view key) const;
+  /// Calls `visit` for the keys from `begin` to `end` (exclusive), in order; stops when it answers false.
+  Status scan(std::string_view begin, std::string_view end, const std::function<bool(std::string_view key, std::string_view value)>& visit) const;
+
+  struct Impl;
+  explicit Snapshot(std::unique_ptr<Impl> impl);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
 class Store {
  public:
   /// Opens or creates the RocksDB of `directory`/db. Errors: corruption (names file and place), not_found (missing and not to be created),
@@ -86,6 +101,8 @@ class Store {
   Result<std::optional<std::string>> get(std::string_view key) const;
   /// Calls `visit` for each key with that prefix, in order, from `from` (a whole key; empty: the first); stops when it answers false.
   Status scan(std::string_view prefix, std::string_view from, const std::function<bool(std::string_view key, std::string_view value)>& visit) const;
+
+  std::unique_ptr<Snapshot> snapshot() const;
 
   /// The batch that holds `offset`, or else the first one behind it.
   Result<std::optional<format::IndexEntry>> find(TopicId topic, Offset offset) const;

@@ -37,6 +37,9 @@ Status check_record(std::string_view key, std::string_view value) {
     case KeyKind::kGroup: return format::decode_group(value, where).status();
     case KeyKind::kSession: return format::decode_session(value, where).status();
     case KeyKind::kDedup: return format::decode_dedup(value, where).status();
+    case KeyKind::kRequest: return format::decode_request(value, where).status();
+    case KeyKind::kState: return {};   // the application's bytes
+    case KeyKind::kKeyLast: return key.size() > 9 && value.size() == 8 ? Status{} : Status{ErrorCode::corruption, "the record has a wrong size"};
     case KeyKind::kRetry:
     case KeyKind::kRedriven: return format::decode_retry(value, where).status();
     case KeyKind::kLetterEvent: return format::decode_letter_event(value, where).status();

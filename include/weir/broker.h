@@ -1,6 +1,7 @@
 // The broker: topics, consumer groups, retries and dead letters behind one interface, whatever engine does the work.
 #pragma once
 
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
@@ -62,7 +63,7 @@ class Broker {
   virtual void async_list_topics(ListTopicsRequest, CallContext, Callback<ListTopicsResult>) = 0;
 
   /// Stores messages (S-3 to S-6, S-9). OK means: all of them are committed and their level holds. `busy`, `full`, `storage_full`, `stopped`,
-  /// `limit_exceeded`, `topic_not_found`, `sequence_gap`: nothing was stored. `outcome_unknown`: retry with the same ids.
+  /// `limit_exceeded`, `topic_not_found`, `sequence_gap`, `conflict`: nothing was stored. `outcome_unknown`: retry with the same ids.
   virtual void async_publish(PublishRequest, CallContext, Callback<PublishResult>) = 0;
   /// Calls back when a request that was answered `busy` may be tried again.
   virtual void async_ready(CallContext, Callback<Done>) = 0;
@@ -103,7 +104,10 @@ class Broker {
   virtual void async_cancel_schedule(std::string id, CallContext, Callback<Done>) = 0;
   virtual void async_run_schedule(std::string id, CallContext, Callback<Done>) = 0;
 
+  /// A transaction (S-28). `busy`, `conflict`, `lease_lost`, `already_settled`, `full`, `storage_full`, `stopped`, `limit_exceeded`, `invalid_argument`,
+  /// `topic_not_found`: nothing has changed. `outcome_unknown`: ask again with the same request id.
   virtual void async_commit(CommitRequest, CallContext, Callback<CommitResult>) = 0;
+  /// Reads the application's state, of committed transactions only. Errors: conflict (what is asked for at a version is not known any more).
   virtual void async_read_state(ReadStateRequest, CallContext, Callback<ReadStateResult>) = 0;
 
   virtual void async_serve(std::string service, UniqueFunction<void(Request, Callback<Reply>)>, CallContext, Callback<std::uint64_t> responder) = 0;
@@ -174,6 +178,21 @@ class Broker {
   Result<JobInfo> pause_job(std::string id, CallContext = {});
   Result<JobInfo> resume_job(std::string id, CallContext = {});
   Result<JobInfo> cancel_job(std::string id, CallContext = {});
+
+  /// One atomic commit (S-28).
+  Result<CommitResult> commit(CommitRequest request, CallContext = {});
+  /// A transaction, to be committed by its own commit().
+  Transaction begin_transaction(TransactionOptions options = {});
+  /// Calls `body` with a transaction and commits what it put together. A conflict is tried again, from the beginning, after a short random wait:
+  /// so `body` may be called several times. What is not OK of what `body` returns ends it with that answer, and nothing has happened; so does
+  /// BadResult, which Result::value() throws, with its status; other exceptions roll back and pass. Errors: those of Transaction::commit; conflict: after
+  /// TransactionOptions::attempts_max times; deadline_exceeded, cancelled: nothing has happened.
+  Result<CommitResult> transact(const std::function<Status(Transaction&)>& body, TransactionOptions options = {}, CallContext = {});
+  /// The value of a key of the application's state; nothing: it is not there.
+  Result<std::optional<std::string>> get_state(std::string key, CallContext = {});
+  /// The first entries of a range of keys.
+  Result<ReadStateResult> scan_state(StateRange range, std::uint32_t entries_max = 1000, CallContext = {});
+  Result<ReadStateResult> read_state(ReadStateRequest request, CallContext = {});
 
   Result<BackupInfo> backup(std::string directory, CallContext = {});
   Result<VerifyReport> verify(CallContext = {});

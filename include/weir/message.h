@@ -204,6 +204,15 @@ struct SessionPosition {
   std::uint64_t sequence = 0;  ///< of the first message of the request, from 1; its others count on from there
 };
 
+/// What is expected of a topic before a publish or a transaction: that its last message, or the last with some key, has this offset. If it is not so, the
+/// answer is `conflict` and nothing is stored. A repetition of what is stored already (S-6) is a duplicate whatever it expects.
+struct ExpectedLast {
+  std::string topic{};
+  /// Only messages with this key count. The topic must have TopicOptions::track_keys (`failed_precondition`).
+  std::optional<std::string> key{};
+  Offset last = kNoOffset;   ///< kNoOffset: there never was one
+};
+
 /// One publish: messages for one topic (`topic` and `messages`), or for several (`batch`). All of it is stored, or nothing (S-9).
 /// Limits: 10,000 messages and 65 MiB a request.
 struct PublishRequest {
@@ -212,6 +221,7 @@ struct PublishRequest {
   std::vector<TopicMessage> batch{};
   std::optional<Durability> durability{};      ///< default: the topic's
   std::optional<SessionPosition> session{};
+  std::vector<ExpectedLast> expected{};        ///< what must be so, or `conflict`; ≤ 1,000
 };
 struct PublishResult {
   std::vector<Published> messages{};  ///< in the order of the request: `messages` first, then `batch`

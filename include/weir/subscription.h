@@ -37,12 +37,10 @@ class Delivery {
   std::uint32_t redrives() const noexcept { return delivered_.redrives; }
 
   // How this delivery shall end when the handler returns; the last word counts. Without one, returning is ack.
-  void ack() { outcome_ = Settle::kAck; }
-  void retry(std::string error = {}, std::optional<Duration> delay = {}) {
-    outcome_ = Settle::kRetry, error_ = std::move(error), delay_ = delay;
-  }
-  void reject(std::string error = {}) { outcome_ = Settle::kReject, error_ = std::move(error); }
-  void release() { outcome_ = Settle::kRelease; }
+  void ack() { decide(Settle::kAck); }
+  void retry(std::string error = {}, std::optional<Duration> delay = {}) { decide(Settle::kRetry, std::move(error), delay); }
+  void reject(std::string error = {}) { decide(Settle::kReject, std::move(error)); }
+  void release() { decide(Settle::kRelease); }
 
   /// Starts a fresh lease from now, the group's own length or this one. Blocks for the engine's answer.
   Status extend(std::optional<Duration> lease = {});
@@ -51,17 +49,48 @@ class Delivery {
   Token detach() { detached_ = true; return delivered_.token; }
   bool detached() const noexcept { return detached_; }
 
+  /// A transaction that settled it was committed (transaction.h): nothing is left to settle, however the handler ends. Says how it was settled.
+  std::optional<Settle> settled() const noexcept {
+    return joined_ && joined_->state == Joined::State::kCommitted ? std::optional(joined_->kind) : std::nullopt;
+  }
+
   /// What the handler's return asks for.
-  Settlement settlement() const { return {delivered_.token, outcome_, delay_, error_}; }
+  Settlement settlement() const {
+    // A transaction was to settle it and did not: an ack would lose what belongs to it.
+    if (joined_ && !decided_) return Settlement::retry(delivered_.token, "the transaction that was to settle it was not committed: " + joined_->status.to_string());
+    return {delivered_.token, outcome_, delay_, error_};
+  }
   Broker& broker() const noexcept { return *broker_; }
 
  private:
+  friend class Transaction;
+  /// What a transaction does about it, shared with that transaction.
+  struct Joined {
+    enum class State : std::uint8_t { kOpen, kCommitted, kNotCommitted };
+    State state = State::kOpen;
+    Settle kind = Settle::kAck;
+    Status status{ErrorCode::failed_precondition, "it was still open when the handler ended"};   ///< why it was not committed
+  };
+
+  void decide(Settle outcome, std::string error = {}, std::optional<Duration> delay = {}) {
+    outcome_ = outcome, error_ = std::move(error), delay_ = delay, decided_ = true;
+  }
+  /// A transaction is to settle it. One that has committed before it stays the one that did.
+  std::shared_ptr<Joined> join(Settle kind) {
+    auto joined = std::make_shared<Joined>();
+    joined->kind = kind;
+    if (!settled()) joined_ = joined, decided_ = false;
+    return joined;
+  }
+
   Broker* broker_;
   Delivered delivered_;
   Settle outcome_ = Settle::kAck;
   std::string error_;
   std::optional<Duration> delay_;
   bool detached_ = false;
+  bool decided_ = false;             ///< the handler said how it shall end, behind any transaction
+  std::shared_ptr<Joined> joined_;
 };
 
 /// Returning is ack; throwing is retry with the exception's text; throwing Reject is reject, RetryAfter a retry with that delay (S-16).

@@ -16,7 +16,7 @@ enum class CapPolicy : std::uint8_t {
   kDropOldest = 1,  ///< the oldest messages go, read or not; leases on them are void, and the losses are counted
 };
 
-/// The options of a topic. `alter_topic` may change all of them but `ephemeral`.
+/// The options of a topic. `alter_topic` may change all of them but `ephemeral` and `track_keys`.
 struct TopicOptions {
   /// In memory only (S-4): messages, progress and dead letters are gone with the process. Payloads are shared with
   /// all subscribers, never copied.
@@ -42,6 +42,9 @@ struct TopicOptions {
   bool compact = false;
   /// How long a tombstone of a compacted topic stays after its commit, so that readers learn of it. Up to 100 years.
   Duration tombstone_retention = std::chrono::hours{24};
+  /// Keep the last offset of each key, so that a publish can be made to depend on it (ExpectedLast::key). Costs a record on disk for each key
+  /// that the topic ever had, until the topic is deleted. Not for ephemeral topics.
+  bool track_keys = false;
 
   friend bool operator==(const TopicOptions&, const TopicOptions&) = default;
 };

@@ -57,7 +57,7 @@ TEST_CASE("keys sort as their numbers do", "[format]") {
 TEST_CASE("each kind of key has a first byte of its own", "[format]") {
   const std::vector<std::string> keys = {store_key(), commit_key(), dedup_key(1, 2), group_key(GroupId{1}), topic_head_key(TopicId{1}),
                                          cursor_key(GroupId{1}, TopicId{2}), letter_page_key(TopicId{1}, 0, 2), page_key(GroupId{1}, TopicId{2}, 3),
-                                         session_key("s"), topic_key(TopicId{1}), redriven_key(GroupId{1}, TopicId{2}, 3, Offset{4}),
+                                         session_key("s"), key_last_key(TopicId{1}, "k"), request_key("r"), state_key("s"), topic_key(TopicId{1}), redriven_key(GroupId{1}, TopicId{2}, 3, Offset{4}),
                                          retry_key(GroupId{1}, TopicId{2}, Offset{3}), deleted_topic_key(TopicId{1})};
   std::set<char> firsts;
   for (const std::string& key : keys) firsts.insert(key.front());
@@ -81,6 +81,15 @@ TEST_CASE("a prefix covers its keys, and its end is behind them all", "[format]"
   CHECK(prefix_end("a\xff\x01") == "a\xff\x02");
   CHECK(prefix_end("\xff\xff") == "");
   CHECK(prefix_end("") == "");
+}
+
+TEST_CASE("keys of the state sort as the application's do, whatever bytes they have", "[format][S-28]") {
+  CHECK(state_key("") == kind_prefix(KeyKind::kState));
+  CHECK(state_key("a") < state_key(std::string("a\0", 2)));
+  CHECK(state_key("a\xff") < state_key("b"));
+  CHECK(state_key(std::string(1024, '\xff')) < prefix_end(kind_prefix(KeyKind::kState)));
+  CHECK(key_last_key(TopicId{1}, "\xff") < key_last_prefix(TopicId{2}));
+  CHECK(key_last_key(TopicId{1}, "k").starts_with(key_last_prefix(TopicId{1})));
 }
 
 TEST_CASE("an index entry comes back as it went in", "[format]") {

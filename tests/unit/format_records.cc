@@ -83,6 +83,7 @@ TEST_CASE("a topic record comes back as it went in", "[format]") {
       in.options.cap_policy = CapPolicy::kDropOldest;
       in.options.payload_bytes_max = 4;
       in.options.dedup_window = Duration{0};
+      in.options.track_keys = true;
       in.dead_letters_of_group = 5;
       in.dead_letters_of_topic = 6;
       in.created = at(7);
@@ -160,6 +161,24 @@ TEST_CASE("a session record comes back as it went in", "[format][S-6]") {
   }
 }
 
+TEST_CASE("a request record comes back as it went in", "[format][S-6][S-28]") {
+  for (const bool duplicate : {false, true}) {
+    const RequestRecord in{1, ~std::uint64_t{0}, at(1'700'000'000'000), 9, {{Offset{5}, false}, {kNoOffset, duplicate}}};
+    const Result<RequestRecord> out = decode_request(encode(in), "here");
+    REQUIRE(out.ok());
+    CHECK(out->content_high == in.content_high);
+    CHECK(out->content_low == in.content_low);
+    CHECK(out->time == in.time);
+    CHECK(out->version == in.version);
+    REQUIRE(out->publishes.size() == 2);
+    CHECK(out->publishes[0].offset == Offset{5});
+    CHECK_FALSE(out->publishes[0].duplicate);
+    CHECK(out->publishes[1].offset == kNoOffset);
+    CHECK(out->publishes[1].duplicate == duplicate);
+  }
+  CHECK(decode_request(encode(RequestRecord{}), "here")->publishes.empty());
+}
+
 TEST_CASE("a dedup record comes back as it went in", "[format][S-6]") {
   DedupRecord in;
   for (const std::size_t count : {0u, 1u, 3000u}) {
@@ -208,6 +227,7 @@ TEST_CASE("damaged records are refused or read within their bounds", "[format][S
   CHECK(damage(encode(a_group()), decode_group) > 0);
   CHECK(damage(encode(a_retry()), decode_retry) > 0);
   CHECK(damage(encode(SessionRecord{1, at(2), 3, {4, 5}, at(6)}), decode_session) > 0);
+  CHECK(damage(encode(RequestRecord{1, 2, at(3), 4, {{Offset{5}, false}, {Offset{6}, true}}}), decode_request) > 0);
   CHECK(damage(encode(DedupRecord{1, at(2), {{3, 4, 5}, {6, 7, 8}}}), decode_dedup) > 0);
 }
 
