@@ -15,6 +15,8 @@ int run_load(const std::string& store, const std::string& ledger, std::uint64_t 
 int run_handlers(const std::string& store, const std::string& ledger, const GroupOptions& group, std::uint32_t threads, std::uint32_t prefetch, int messages);
 /// Hands a message of the topic "t" to each of the groups "a" and "b", and dies: both messages are suspects then.
 int run_suspects(const std::string& store);
+/// A bank (bank.h) until it is killed; `finish`: works off what there is, and ends.
+int run_bank(const std::string& store, std::uint64_t seed, bool finish);
 /// Opens the store, says so, and waits for the end of its input.
 int run_hold(const std::string& store);
 
