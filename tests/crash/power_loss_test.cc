@@ -27,7 +27,7 @@ Result<std::unique_ptr<Broker>> open_at(const std::string& store, const std::sha
 
 }  // namespace
 
-TEST_CASE("a power loss takes the newest acts only, and none that was answered at power", "[crash][S-3][S-4][S-14][S-23]") {
+TEST_CASE("a power loss takes the newest acts only, and none that was answered at power", "[crash][S-3][S-4][S-14][S-23][S-28]") {
   const std::uint64_t rounds = rounds_from("WEIR_POWER_ROUNDS", 100), seed = seed_of_run();
   std::uint64_t forgotten = 0, messages = 0;
   for (std::uint64_t first = 0; first < rounds; first += 10) {   // a new store now and then

@@ -8,6 +8,7 @@ namespace weir::crash {
 namespace {
 
 constexpr const char* kTopics[] = {"a", "b"};
+constexpr const char* kKey = "last";
 
 std::string open_state(std::uint32_t failures, std::uint32_t deaths) { return "open " + std::to_string(failures) + " " + std::to_string(deaths); }
 std::string dead_state(std::uint32_t deaths) { return "dead " + std::to_string(deaths); }
@@ -41,6 +42,7 @@ Status Script::act(Broker& broker) {
   const std::uint64_t how = dice_.below(10);
   if (how < 4) return publish(broker);
   if (how < 5) return redrive(broker);
+  if (how < 7) return transact(broker);
   return settle(broker);
 }
 
@@ -84,6 +86,37 @@ std::string Script::refill(Broker& broker) {
   return {};
 }
 
+Script::Settling Script::choose(std::uint64_t most) {
+  Settling out;
+  for (std::uint64_t i = dice_.between(1, most); i > 0 && !held_.empty(); --i) {
+    const std::size_t at = dice_.below(held_.size());
+    const auto [tag, token] = held_[at];
+    held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(at));
+    const Message& m = history_.at(tag);
+    const std::uint64_t how = dice_.below(10);
+    if (how < 5) {
+      out.settlements.push_back(Settlement::ack(token));
+      out.next.emplace_back(tag, "acked");
+    } else if (how < 8) {
+      out.settlements.push_back(Settlement::retry(token, "not now", Duration{1}));
+      out.next.emplace_back(tag, open_state(m.failures + 1, m.deaths));
+    } else {
+      out.settlements.push_back(Settlement::reject(token, "never"));
+      out.next.emplace_back(tag, dead_state(m.deaths + 1));
+    }
+  }
+  return out;
+}
+
+void Script::note_settled(const Settling& settling) {
+  for (std::size_t i = 0; i < settling.next.size(); ++i) {
+    Message& m = history_.at(settling.next[i].first);
+    m.changes.push_back({last_act_, settling.next[i].second});
+    m.failures += settling.settlements[i].kind == Settle::kRetry;
+    m.deaths += settling.settlements[i].kind == Settle::kReject;
+  }
+}
+
 Status Script::settle(Broker& broker) {
   if (held_.empty())
     if (const std::string problem = refill(broker); !problem.empty()) return {ErrorCode::internal, problem};
@@ -91,37 +124,54 @@ Status Script::settle(Broker& broker) {
   SettleRequest request;
   const bool power = dice_.percent(20);
   request.durability = power ? Durability::kPower : Durability::kProcess;
-  std::vector<std::pair<std::string, std::string>> next;   // tag and state
-  for (std::uint64_t i = dice_.between(1, 3); i > 0 && !held_.empty(); --i) {
-    const std::size_t at = dice_.below(held_.size());
-    const auto [tag, token] = held_[at];
-    held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(at));
-    const Message& m = history_.at(tag);
-    const std::uint64_t how = dice_.below(10);
-    if (how < 5) {
-      request.settlements.push_back(Settlement::ack(token));
-      next.emplace_back(tag, "acked");
-    } else if (how < 8) {
-      request.settlements.push_back(Settlement::retry(token, "not now", Duration{1}));
-      next.emplace_back(tag, open_state(m.failures + 1, m.deaths));
-    } else {
-      request.settlements.push_back(Settlement::reject(token, "never"));
-      next.emplace_back(tag, dead_state(m.deaths + 1));
-    }
-  }
+  const Settling settling = choose(3);
+  request.settlements = settling.settlements;
   const auto answer = broker.settle(request);
   Status status = answer.status();
   if (answer.ok())
     for (const Status& one : answer->results)
       if (!one.ok()) status = one;
   ++last_act_;
-  for (std::size_t i = 0; i < next.size(); ++i) {
-    Message& m = history_.at(next[i].first);
-    m.changes.push_back({last_act_, next[i].second});
-    m.failures += request.settlements[i].kind == Settle::kRetry;
-    m.deaths += request.settlements[i].kind == Settle::kReject;
-  }
+  note_settled(settling);
   return note(status, power);
+}
+
+/// Everything at once: messages to both topics, settlements, and the key.
+Status Script::transact(Broker& broker) {
+  if (held_.empty())
+    if (const std::string problem = refill(broker); !problem.empty()) return {ErrorCode::internal, problem};
+  CommitRequest request;
+  const bool power = dice_.percent(30);
+  request.durability = power ? Durability::kPower : Durability::kProcess;
+  const std::string number = std::to_string(next_tag_++);
+  request.request_id = "transaction " + number;
+  request.puts = {{kKey, number}};
+  std::vector<std::string> tags;
+  for (const char* topic : kTopics) {
+    tags.push_back("m" + std::to_string(next_tag_++));
+    weir::Message m;
+    m.payload = payload_of(tags.back());
+    request.publishes.push_back({topic, std::move(m)});
+  }
+  const Settling settling = choose(3);
+  request.settlements = settling.settlements;
+  ++last_act_;
+  for (std::size_t i = 0; i < tags.size(); ++i) history_[tags[i]] = {kTopics[i], kNoOffset.value, 0, 0, {{last_act_, open_state(0, 0)}}};
+  note_settled(settling);
+  Message& key = history_[kKey];
+  key.offset = kNoOffset.value;
+  key.changes.push_back({last_act_, "put " + number});
+  const auto answer = broker.commit(request);
+  if (answer.ok())
+    for (std::size_t i = 0; i < tags.size(); ++i) history_[tags[i]].offset = answer->publishes[i].offset.value;
+  // Sent again it is the same one, whether it was lost on the way or not.
+  if (answer.ok() && dice_.percent(20)) {
+    const auto again = broker.commit(request);
+    if (!again.ok()) return again.status();
+    if (again->version != answer->version || again->publishes.size() != tags.size() || again->publishes[0].offset != answer->publishes[0].offset)
+      return {ErrorCode::internal, "a repeated transaction was answered otherwise"};
+  }
+  return note(answer.status(), power);
 }
 
 Status Script::redrive(Broker& broker) {
@@ -147,6 +197,9 @@ Status Script::redrive(Broker& broker) {
 
 std::string Script::look(Broker& broker, Seen& seen) {
   held_.clear();
+  const auto last = broker.get_state(kKey);
+  if (!last.ok()) return "state: " + last.status().to_string();
+  if (*last) seen[kKey] = {"put " + **last, kNoOffset.value};
   for (const char* topic : kTopics) {
     BrowseRequest browse;
     browse.topic = topic;

@@ -14,9 +14,9 @@
 
 namespace weir::crash {
 
-/// Works the topics "a" and "b" with one unordered group each. Not thread-safe.
+/// Works the topics "a" and "b" with one unordered group each, and the key "last" of the application's state. Not thread-safe.
 ///
-/// A message's states: "absent", "open FAILURES DEATHS", "acked", "dead DEATHS". No message has a state twice, so what is seen of it says between
+/// A message's states: "absent", "open FAILURES DEATHS", "acked", "dead DEATHS"; the key's: "absent", "put NUMBER". No message has a state twice, so what is seen of it says between
 /// which two acts the store stands; all messages together must leave room for one place.
 class Script {
  public:
@@ -40,6 +40,10 @@ class Script {
   std::uint64_t forgotten() const { return forgotten_; }           ///< states that a loss took back, in all
 
  private:
+  struct Settling {
+    std::vector<Settlement> settlements;
+    std::vector<std::pair<std::string, std::string>> next;   ///< of each: tag, and the state it leads to
+  };
   struct Change {
     std::int64_t act;
     std::string state;
@@ -55,6 +59,11 @@ class Script {
   Status publish(Broker& broker);
   Status settle(Broker& broker);
   Status redrive(Broker& broker);
+  Status transact(Broker& broker);
+  /// Settlements of up to `most` leases.
+  Settling choose(std::uint64_t most);
+  /// They are part of the act that is counted last.
+  void note_settled(const Settling& settling);
   Status note(Status answer, bool power);
   std::string refill(Broker& broker);
   std::string look(Broker& broker, Seen& seen);

@@ -27,6 +27,10 @@ void check_stopped(Broker& broker) {
   CHECK(broker.publish("a", Message{.payload = "after"}, Durability::kProcess).code() == ErrorCode::stopped);
   CHECK(broker.publish("a", Message{.payload = "after"}, Durability::kPower).code() == ErrorCode::stopped);
   CHECK(broker.create_topic("later").code() == ErrorCode::stopped);
+  CommitRequest put;
+  put.puts = {{"after", "1"}};
+  CHECK(broker.commit(put).code() == ErrorCode::stopped);
+  CHECK(broker.get_state("last").ok());
   BrowseRequest browse;
   browse.topic = "a";
   CHECK(broker.browse(browse).ok());
@@ -39,7 +43,7 @@ void check_stopped(Broker& broker) {
 
 }  // namespace
 
-TEST_CASE("whichever operation on the log fails, no OK is false, and the store says that it stopped", "[crash][S-5][S-32]") {
+TEST_CASE("whichever operation on the log fails, no OK is false, and the store says that it stopped", "[crash][S-5][S-28][S-32]") {
   using Passed = test::FaultFileSystem::Passed;
   const std::uint64_t seed = rounds_from("WEIR_SEED", 11), acts = rounds_from("WEIR_FAULT_ACTS", 30);
   const Passed passed = GENERATE(Passed::kNothing, Passed::kHalf, Passed::kWhole);
