@@ -102,7 +102,7 @@ void Workbench::begin(JobPtr job, bool as_job, CallContext context, Callback<T> 
     });
   }
   Status usable = engine_.check_in_time(context);
-  if (usable.ok()) usable = engine_.check_room(context);
+  if (usable.ok()) usable = check_room(context);
   if (!usable.ok()) return engine_.answer<T>(std::move(done), usable, context);
   run(context, [this, job, context, done = std::move(done)]() mutable {
     Status status = run_to_the_end(*job, context);
@@ -142,7 +142,7 @@ Status Workbench::fill(Job& job, store::WriteSet& set, After& after, bool make) 
   record.letters = job.letters->id;
   record.end = job.letters->visible;
   if (job.all()) {
-    job.progress.position = job.letters->first.value;
+    job.progress.position = job.letters->letters->first_open(job.letters->first).value;
     record.total = job.takes() == LetterState::kDiscarded ? job.letters->letters->discarded.size() : job.letters->dead();
   }
   return {};
@@ -187,7 +187,7 @@ Status Workbench::run_to_the_end(Job& job, const CallContext& context) {
     return {};
   }
   while (job.progress.position < job.end() && !job.ended()) {
-    Status status = engine_.check_in_time(context);
+    Status status = engine_.closing_ ? Status{ErrorCode::closed, "the broker is being closed"} : engine_.check_in_time(context);
     if (status.ok()) status = step(job, kStep);
     if (!status.ok() && job.progress.done > 0 && !job.dry_run)
       return {ErrorCode::outcome_unknown, std::to_string(job.progress.done) + " letters were moved, and then: " + status.message() + "; what is left is done by asking again"};

@@ -56,6 +56,8 @@ struct Letters {
   std::map<std::uint64_t, std::vector<format::LetterEventRecord>> events;   ///< of an ephemeral topic: what was done to each letter
   bool dirty_listed = false;
 
+  /// No letter before it is dead or discarded; `first` is the oldest that is there.
+  Offset first_open(Offset first) const { return std::max(first, redriven.floor()); }
   LetterState state_of(Offset letter) const {
     return discarded.contains(letter) ? LetterState::kDiscarded : redriven.contains(letter) ? LetterState::kRedriven : LetterState::kDead;
   }

@@ -75,6 +75,7 @@ class Workbench {
   Result<std::optional<std::pair<LetterState, StoredMessage>>> letter_at(const TopicPtr& letters, Offset letter);
   Result<std::vector<format::LetterEventRecord>> events_of(const TopicPtr& letters, Offset letter);
   Status add_history(const TopicPtr& letters, DeadLetter& letter);
+  Status check_room(const CallContext& context);
   void run(const CallContext& context, UniqueFunction<void()> task);
   Status find_letters(const std::string& topic, const std::string& group, CursorPtr& cursor, TopicPtr& letters) const;   // under core_
 

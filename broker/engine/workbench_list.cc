@@ -87,6 +87,14 @@ void Workbench::run(const CallContext& context, UniqueFunction<void()> task) {
   runner_->post(std::move(task));
 }
 
+/// Asynchronous requests that wait are bounded (S-33).
+Status Workbench::check_room(const CallContext& context) {
+  if (context.caller_waits) return {};
+  const std::lock_guard lock(runner_mutex_);
+  if (!runner_ || runner_->waiting() < core::kWaitersMax) return {};
+  return {ErrorCode::busy, std::to_string(core::kWaitersMax) + " asynchronous requests about dead letters wait already"};
+}
+
 /// The cursor of a group on a topic, and its dead-letter topic, which is null when there is none yet.
 Status Workbench::find_letters(const std::string& topic, const std::string& group, CursorPtr& cursor, TopicPtr& letters) const {
   if (engine_.find_topic(topic) == nullptr) return engine_.topic_missing(topic);
@@ -101,7 +109,7 @@ void Workbench::list(ListDeadLettersRequest request, CallContext context, Callba
   Status valid = core::validate_letters_request(request.letters.size(), request.filter, conditions(request), {}, {}, {});
   if (valid.ok() && (request.messages_max < 1 || request.messages_max > 10'000))
     valid = {ErrorCode::limit_exceeded, "messages_max: " + std::to_string(request.messages_max) + "; 1 to 10000"};
-  if (valid.ok()) valid = engine_.check_room(context);
+  if (valid.ok()) valid = check_room(context);
   if (!valid.ok()) return engine_.answer<ListDeadLettersResult>(std::move(done), valid, context);
   run(context, [this, request = std::move(request), context, done = std::move(done)]() mutable {
     engine_.answer<ListDeadLettersResult>(std::move(done), list_now(std::move(request)), context);
@@ -121,7 +129,7 @@ Result<ListDeadLettersResult> Workbench::list_now(ListDeadLettersRequest request
       return out;
     }
     end = letters->visible;
-    first = letters->first;
+    first = request.include_resolved ? letters->first : letters->letters->first_open(letters->first);
   }
   const LetterConditions where = conditions(request);
   ErrorGroups groups(request.messages_max, request.bytes_max);

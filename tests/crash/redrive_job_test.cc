@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -180,4 +181,44 @@ TEST_CASE("a redrive at a rate, killed in the middle again and again, moves ever
   CHECK(measured < 1.1 * rate);
   CHECK(by_job > 0.9 * rate);
   CHECK(by_job < 1.1 * rate);
+}
+
+TEST_CASE("a redrive to a topic, killed again and again, publishes every letter once", "[crash][S-26]") {
+  const std::uint64_t wanted = std::min<std::uint64_t>(rounds_from("WEIR_REDRIVE_LETTERS", 100'000), 4000), kills = rounds_from("WEIR_REDRIVE_KILLS", 20), seed = seed_of_run();
+  test::TempDirectory directory;
+  const std::string store = directory.file("store");
+  std::string job;
+  {
+    auto broker = open(store, plain()).value();
+    make_letters(*broker, wanted);
+    broker->create_topic("mended").value();   // at `power`: each chunk is synced
+    RedriveRequest request{.topic = "t", .group = "g"};
+    request.filter = Filter::exact("kind", "wanted");
+    request.to_topic = "mended";
+    request.rate = 1000;
+    job = broker->redrive(request).value().job;
+    REQUIRE(broker->close().ok());
+  }
+  model::Dice dice(seed);
+  for (std::uint64_t i = 0; i < kills; ++i) {
+    INFO("seed " << seed << ", life " << i);
+    Process child({"hold", store});
+    REQUIRE(child.read_line() == "open");
+    REQUIRE_FALSE(child.ends_within(std::chrono::milliseconds(dice.between(1, wanted / kills))));
+    child.kill_hard();
+  }
+  auto broker = open(store, plain()).value();
+  const auto until = std::chrono::steady_clock::now() + std::chrono::minutes{2};
+  while (broker->job(job).value().state == "running" && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  CHECK(broker->job(job).value().state == "done");
+  CHECK(broker->job(job).value().done == wanted);
+  REQUIRE(broker->publish("mended", Message{.payload = "last"}).ok());   // what stands before it is seen, too
+  std::map<std::string, int> from;
+  BrowseRequest browse{.topic = "mended"};
+  browse.messages_max = kBatch;
+  for (const StoredMessage& message : std::vector(broker->browse(browse).value().messages)) ++from[std::string(message.headers.find("weir-dead-letter").value_or(""))];
+  CHECK(from.size() == wanted + 1);
+  CHECK(std::all_of(from.begin(), from.end(), [](const auto& each) { return each.second == 1; }));
+  CHECK(broker->group("t", "g").value().total().dead == wanted / 10);
+  CHECK(broker->group("t", "g").value().total().depth == 0);
 }
