@@ -1,7 +1,7 @@
 #include "broker/store/log_files.h"
 
 #include <algorithm>
-#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -34,8 +34,8 @@ const std::string& zeros() {
 class LogWriter final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
   /// `ahead` may be null: then nothing is written ahead.
-  LogWriter(std::unique_ptr<FSWritableFile> target, std::unique_ptr<FSRandomRWFile> ahead, std::atomic<bool>& small)
-      : FSWritableFileOwnerWrapper(std::move(target)), ahead_(std::move(ahead)), small_(small) {}
+  LogWriter(std::unique_ptr<FSWritableFile> target, std::unique_ptr<FSRandomRWFile> ahead, std::atomic<bool>& small, std::shared_ptr<LogHealth> health)
+      : FSWritableFileOwnerWrapper(std::move(target)), ahead_(std::move(ahead)), small_(small), health_(std::move(health)) {}
 
   IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
     return appended(data, target()->Append(data, options, debug));
@@ -61,7 +61,10 @@ class LogWriter final : public rocksdb::FSWritableFileOwnerWrapper {
  private:
   IOStatus appended(const Slice& data, IOStatus status) {
     end_ += data.size();
-    if (!status.ok()) ahead_.reset();
+    if (!status.ok()) {
+      ahead_.reset();
+      health_->failed(status.IsNoSpace());
+    }
     if (ahead_ && end_ > zeroed_) look_ahead();
     return status;
   }
@@ -84,6 +87,7 @@ class LogWriter final : public rocksdb::FSWritableFileOwnerWrapper {
 
   std::unique_ptr<FSRandomRWFile> ahead_;   ///< the same file
   std::atomic<bool>& small_;                ///< whether commits are small: what one file learns, the next one knows
+  const std::shared_ptr<LogHealth> health_;
   std::atomic<std::uint64_t> syncs_{0};     ///< since the last decision; syncs may run beside appends
   std::uint64_t end_ = 0;                   ///< of what was appended
   std::uint64_t zeroed_ = 0;                ///< end of the zeros ahead
@@ -111,7 +115,7 @@ class LogReader final : public rocksdb::FSSequentialFileOwnerWrapper {
 
 class LogFiles final : public rocksdb::FileSystemWrapper {
  public:
-  using FileSystemWrapper::FileSystemWrapper;
+  LogFiles(std::shared_ptr<FileSystem> target, std::shared_ptr<LogHealth> health) : FileSystemWrapper(std::move(target)), health_(std::move(health)) {}
   const char* Name() const override { return "weir log files"; }
 
   IOStatus NewWritableFile(const std::string& name, const FileOptions& options, std::unique_ptr<FSWritableFile>* result,
@@ -120,7 +124,7 @@ class LogFiles final : public rocksdb::FileSystemWrapper {
     if (!status.ok() || !is_log(name)) return status;
     std::unique_ptr<FSRandomRWFile> ahead;
     if (!target()->NewRandomRWFile(name, options, &ahead, debug).ok()) ahead.reset();
-    *result = std::make_unique<LogWriter>(std::move(*result), std::move(ahead), small_);
+    *result = std::make_unique<LogWriter>(std::move(*result), std::move(ahead), small_, health_);
     return status;
   }
   IOStatus NewSequentialFile(const std::string& name, const FileOptions& options, std::unique_ptr<FSSequentialFile>* result,
@@ -132,10 +136,30 @@ class LogFiles final : public rocksdb::FileSystemWrapper {
 
  private:
   std::atomic<bool> small_{true};
+  const std::shared_ptr<LogHealth> health_;
 };
+
+/// Syncs take milliseconds. One that takes longer than this may itself be waiting for the thread whose append failed.
+constexpr std::chrono::seconds kSyncMax{5};
 
 }  // namespace
 
-std::shared_ptr<FileSystem> with_log_files(std::shared_ptr<FileSystem> target) { return std::make_shared<LogFiles>(std::move(target)); }
+void LogHealth::failed(bool for_want_of_room) noexcept {
+  State well = State::kWell;
+  if (!for_want_of_room)
+    state_ = State::kBroken;
+  else
+    state_.compare_exchange_strong(well, State::kFull);
+  if (syncing_.try_lock_for(kSyncMax)) syncing_.unlock();
+}
+
+void LogHealth::recovered() noexcept {
+  State full = State::kFull;
+  state_.compare_exchange_strong(full, State::kWell);
+}
+
+std::shared_ptr<FileSystem> with_log_files(std::shared_ptr<FileSystem> target, std::shared_ptr<LogHealth> health) {
+  return std::make_shared<LogFiles>(std::move(target), std::move(health));
+}
 
 }  // namespace weir::store

@@ -39,7 +39,7 @@ Store::Impl::~Impl() {
 
 Status Store::Impl::open(const std::string& directory, const StoreOptions& options) {
   path = directory + "/db";
-  env_owner = rocksdb::NewCompositeEnv(with_log_files(options.file_system ? options.file_system : rocksdb::FileSystem::Default()));
+  env_owner = rocksdb::NewCompositeEnv(with_log_files(options.file_system ? options.file_system : rocksdb::FileSystem::Default(), health));
   env = env_owner.get();
   const bool exists = env->FileExists(path + "/CURRENT").ok();
   if (!exists && !options.create_if_missing) return {ErrorCode::not_found, path + " holds no store, and create_if_missing is off"};
@@ -127,7 +127,10 @@ Status Store::write(WriteSet& set) {
   });
   if (status.ok()) status = impl.db->Write(rocksdb::WriteOptions(), &batch);
   if (batch.GetDataSize() > kKeptBytes) batch = rocksdb::WriteBatch();
-  if (status.ok()) return {};
+  if (status.ok()) {
+    impl.health->recovered();
+    return {};
+  }
   if (status.IsNoSpace()) return error_of(status, "writing the log");
   return impl.stop(status, "writing the log");
 }
@@ -135,6 +138,12 @@ Status Store::write(WriteSet& set) {
 Status Store::sync() {
   Impl& impl = *impl_;
   if (impl.stopped) return impl.stopped_status();
+  const auto lock = impl.health->syncing();
+  switch (impl.health->state()) {
+    case LogHealth::State::kWell: break;
+    case LogHealth::State::kFull: return {ErrorCode::storage_full, "syncing the log: there was no room for what was written behind it"};
+    case LogHealth::State::kBroken: return impl.stop(rocksdb::Status::IOError("an append to the log failed"), "syncing the log");
+  }
   const rocksdb::Status status = impl.db->SyncWAL();
   // Whatever the reason: nobody knows any more what of the unsynced bytes is on the device.
   return status.ok() ? Status{} : impl.stop(status, "syncing the log");

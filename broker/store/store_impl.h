@@ -12,6 +12,7 @@
 #include <string>
 
 #include "broker/store/backups.h"
+#include "broker/store/log_files.h"
 #include "broker/store/scratch_fronts.h"
 #include "broker/store/store.h"
 
@@ -31,6 +32,7 @@ struct Store::Impl {
 
   // Constant after open().
   std::string path;                               ///< of the database
+  const std::shared_ptr<LogHealth> health = std::make_shared<LogHealth>();
   std::unique_ptr<rocksdb::Env> env_owner;
   rocksdb::Env* env = nullptr;
   std::shared_ptr<rocksdb::Cache> cache;

@@ -4,8 +4,11 @@
 #include <atomic>
 #include <future>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -116,6 +119,66 @@ TEST_CASE("a file system that has no space left refuses, loses nothing, and goes
   const auto page = disk.broker->browse(browse).value();
   CHECK(page.messages.size() == next.value);
   for (std::size_t i = 0; i < 10; ++i) CHECK(page.messages[i].payload.text() == "m" + std::to_string(i));
+}
+
+TEST_CASE("a disk that is full again and again costs nobody at power an answer, and no answer is false", "[crash][S-5][S-32]") {
+  Disk disk;
+  REQUIRE(disk.open().ok());
+  disk.fill(1);
+  constexpr int kThreads = 4, kRounds = 8;
+  std::atomic<bool> ends{false};
+  std::mutex mutex;
+  std::set<std::string> confirmed;   // guarded by mutex
+  std::set<std::string> wrong;       // answers; guarded by mutex
+  std::vector<std::thread> publishers;
+  for (int t = 0; t < kThreads; ++t)
+    publishers.emplace_back([&, t] {
+      for (int i = 0; !ends; ++i) {
+        const std::string text = std::to_string(t) + "-" + std::to_string(i);
+        const Status status = disk.broker->publish("t", Message{.payload = text, .id = text}, Durability::kPower).status();
+        const std::lock_guard lock(mutex);
+        if (status.ok())
+          confirmed.insert(text);
+        else if (status != ErrorCode::storage_full && status != ErrorCode::outcome_unknown)
+          wrong.insert(status.to_string());
+      }
+    });
+  const auto count = [&] {
+    const std::lock_guard lock(mutex);
+    return confirmed.size();
+  };
+  bool went_on = true;
+  for (int round = 0; round < kRounds && went_on; ++round) {
+    const std::size_t before = count();
+    went_on = test::eventually([&] { return count() > before + 20; });
+    disk.files->set_no_space(true);
+    disk.files->set_free_space(0);
+    (void)test::eventually([&] { return disk.broker->status()->state == StoreState::kStorageFull; });
+    disk.files->set_no_space(false);
+    disk.files->set_free_space(kRoom);
+    went_on = went_on && disk.publishes_as(ErrorCode::ok);
+  }
+  ends = true;
+  for (std::thread& thread : publishers) thread.join();
+  CHECK(went_on);
+  CHECK(wrong == std::set<std::string>{});
+  disk.files->cut_power();
+  disk.broker.reset();
+  disk.files->drop_unsynced();
+  disk.files = std::make_shared<test::FaultFileSystem>();
+  disk.files->set_free_space(kRoom);
+  REQUIRE(disk.open().ok());
+  std::map<std::string, int> found;
+  BrowseRequest browse;
+  browse.topic = "t";
+  browse.messages_max = 10'000;
+  for (bool end = false; !end;) {
+    const auto page = disk.broker->browse(browse).value();
+    for (const StoredMessage& message : page.messages) ++found[message.payload.str()];
+    browse.from = StartPoint::at(page.next);
+    end = page.end;
+  }
+  for (const std::string& text : confirmed) CHECK(found[text] == 1);
 }
 
 TEST_CASE("a store opens on a full disk, so that what fills it can be worked off", "[crash][S-32]") {

@@ -95,7 +95,7 @@ class FaultFileSystem::File final : public rocksdb::FSWritableFileOwnerWrapper {
     std::optional<IOStatus> failure;
     {
       std::lock_guard lock(system_.mutex_);
-      if (auto refused = system_.refused()) return *refused;
+      if (system_.power_cut_) return *system_.refused();   // a sync needs no room: it was there for the appends
       if (wal_) failure = system_.wal_operation(true);
       if (failure && system_.passed_ != Passed::kWhole) return *failure;
       size = written_->size;
