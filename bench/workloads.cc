@@ -18,6 +18,7 @@ std::span<const Workload> workloads() {
       {"open-after-kill", "opening a large store after kill -9", open_after_kill},
       {"footprint", "bytes written, memory and disk of many messages", footprint},
       {"stuck-key", "other keys beside one that fails for ever with many messages behind it", stuck_key},
+      {"redrive", "dead letters grouped, redriven and discarded, and publishes beside a job", redrive},
   };
   return kAll;
 }
