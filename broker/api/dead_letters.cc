@@ -4,6 +4,7 @@
 
 #include "broker/api/blocking.h"
 #include "broker/api/json.h"
+#include "broker/api/lean_message.h"
 #include "weir/broker.h"
 
 namespace weir {
@@ -69,6 +70,7 @@ void write_letter(JsonObject& object, const DeadLetter& letter) {
   if (!message.key.empty()) object.text("key", message.key);
   if (!message.id.empty()) object.text("id", message.id);
   if (!message.content_type.empty()) object.text("contentType", message.content_type);
+  if (message.tombstone) object.member("tombstone") += "true";
   std::string& out = object.member("headers");
   JsonObject headers(out);
   for (const HeaderView header : message.headers) headers.text(header.name, header.value);
@@ -103,22 +105,30 @@ Result<ListDeadLettersResult> Broker::dead_letter_groups(ListDeadLettersRequest 
   request.group_by_error = true;
   std::map<std::string, DeadLetterGroup> groups;
   ListDeadLettersResult out;
+  std::uint64_t bytes = 0;
   while (true) {
     Result<ListDeadLettersResult> page = dead_letters(request, context);
     if (!page.ok()) return page.status();
     out.ungrouped += page->ungrouped;
     for (DeadLetterGroup& group : page->groups) {
-      const auto at = groups.find(group.error);
+      auto at = groups.find(group.error);
       if (at == groups.end()) {
-        if (groups.size() < request.messages_max)
-          groups.emplace(group.error, std::move(group));
-        else
+        if (groups.size() == request.messages_max) {
           out.ungrouped += group.count;
-        continue;
+          continue;
+        }
+        at = groups.emplace(group.error, DeadLetterGroup{}).first;
+        at->second.error = group.error;
+        at->second.first = group.first;
       }
       at->second.count += group.count;
       at->second.last = group.last;
+      // What all samples together hold is bounded as in a page.
+      bytes -= at->second.sample.message.payload.size();
       at->second.sample = std::move(group.sample);
+      StoredMessage& sample = at->second.sample.message;
+      if (bytes + sample.payload.size() > request.bytes_max) sample = api::without_payload(sample);
+      bytes += sample.payload.size();
     }
     out.next = page->next;
     if (page->end) break;

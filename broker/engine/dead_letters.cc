@@ -91,6 +91,7 @@ void Engine::bury(CursorState& state, Commit* commit, After& after) {
     message.content_type = std::string(from.content_type);
     message.headers = from.headers.copy();
     message.payload = from.payload;
+    message.tombstone = from.tombstone;
     messages.push_back(std::move(message));
     infos.push_back(std::make_shared<const DeadLetterInfo>(std::move(info)));
   }

@@ -37,6 +37,7 @@ struct Workbench::Job {
   TopicPtr letters;
   TopicPtr to;                          ///< null: to the group
   bool durable = false;
+  Order order = Order::kKey;            ///< the group's
 
   // Of a job guarded by core_, else its caller's.
   format::JobProgress progress;

@@ -167,6 +167,7 @@ void Workbench::start(After&) {
     }
     job->cursor = cursor->second;
     job->letters = letters->second;
+    job->order = cursor->second->options.order;
     if (job->record.to_topic.value != 0) job->to = to->second;
     job->pace = core::Pace(job->record.rate);
     job->mark_ms = engine_.now_ms();

@@ -135,6 +135,7 @@ Status Workbench::fill(Job& job, store::WriteSet& set, After& after, bool make) 
   record.total = record.chosen.size();
   record.started = engine_.options_.clock->now();
   job.durable = !ephemeral;
+  job.order = job.cursor->options.order;
   job.pace = core::Pace(record.rate);
   job.mark_ms = engine_.now_ms();
   job.pace.start(job.mark_ms);

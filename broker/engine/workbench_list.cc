@@ -1,6 +1,7 @@
 // Looking at dead letters: pages, groups by error, and the history of one.
 #include <algorithm>
 
+#include "broker/api/lean_message.h"
 #include "broker/core/letters.h"
 #include "broker/core/limits.h"
 #include "broker/core/names.h"
@@ -16,26 +17,6 @@ constexpr std::size_t kEarlierMax = 16;
 
 LetterConditions conditions(const ListDeadLettersRequest& request) {
   return {request.reason, request.error_contains, request.key, request.since, request.until, request.redrives_min, request.redrives_max};
-}
-
-/// The message without its payload, in a buffer of its own.
-StoredMessage without_payload(const StoredMessage& message) {
-  StoredMessage out = message;
-  auto own = std::make_shared<std::string>();
-  own->append(message.key).append(message.id).append(message.content_type).append(message.headers.encoded());
-  std::string_view rest = *own;
-  const auto piece = [&](std::size_t size) {
-    const std::string_view part = rest.substr(0, size);
-    rest.remove_prefix(size);
-    return part;
-  };
-  out.key = piece(message.key.size());
-  out.id = piece(message.id.size());
-  out.content_type = piece(message.content_type.size());
-  out.headers = HeadersView(piece(message.headers.encoded().size()));
-  out.payload = {};
-  out.owner = std::move(own);
-  return out;
 }
 
 /// Groups of one page, by error.
@@ -60,7 +41,7 @@ class ErrorGroups {
     group.last = message.time;
     bytes_ -= group.sample.message.payload.size();
     const bool whole = bytes_ + message.payload.size() <= bytes_max_;
-    group.sample = {message.offset, state, whole ? std::move(message) : without_payload(message), {}, {}};
+    group.sample = {message.offset, state, whole ? std::move(message) : api::without_payload(message), {}, {}};
     bytes_ += group.sample.message.payload.size();
   }
 
@@ -241,11 +222,13 @@ Result<std::optional<std::pair<LetterState, StoredMessage>>> Workbench::letter_a
 /// What was done to a letter, the oldest first.
 Result<std::vector<format::LetterEventRecord>> Workbench::events_of(const TopicPtr& letters, Offset letter) {
   std::vector<format::LetterEventRecord> out;
-  if (letters->options.ephemeral) {
+  {
     Engine::Lock lock(engine_.core_);
-    const auto known = letters->letters->events.find(letter.value);
-    if (known != letters->letters->events.end()) out = known->second;
-    return out;
+    if (letters->options.ephemeral) {
+      const auto known = letters->letters->events.find(letter.value);
+      if (known != letters->letters->events.end()) out = known->second;
+      return out;
+    }
   }
   Status failed;
   Status scanned = engine_.store_->scan(format::letter_event_prefix(letters->id, letter), {}, [&](std::string_view, std::string_view value) {

@@ -113,7 +113,7 @@ Status Workbench::prepare(const Job& job, StoredMessage& letter, Move& move) {
     if (restored >= core::kRestoresMax) return {ErrorCode::limit_exceeded, "it was restored " + std::to_string(core::kRestoresMax) + " times already"};
     return {};
   }
-  move.key_hash = Chunk::hash(letter.key, job.cursor->options.order, engine_.hash_seed_);
+  move.key_hash = Chunk::hash(letter.key, job.order, engine_.hash_seed_);
   if (job.dry_run || (!job.to && !record.edited)) return {};
   Message message;
   message.key = std::string(letter.key);
@@ -121,6 +121,7 @@ Status Workbench::prepare(const Job& job, StoredMessage& letter, Move& move) {
   message.payload = record.edited ? Payload(record.edited->payload) : letter.payload;
   message.headers = record.edited ? headers_of(*record.edited) : letter.headers.copy();
   message.content_type = record.edited ? record.edited->content_type : std::string(letter.content_type);
+  message.tombstone = !record.edited && letter.tombstone;
   if (!job.to) {
     move.edited = std::make_shared<const Message>(std::move(message));
     return {};
@@ -140,10 +141,12 @@ Status Workbench::prepare(const Job& job, StoredMessage& letter, Move& move) {
 /// One chunk: what is found and, unless it is only counted, moved in one commit.
 Status Workbench::step(Job& job, std::size_t room) {
   std::uint64_t position = 0;
+  Durability level = Durability::kProcess;
   {
     Engine::Lock lock(engine_.core_);
     if (job.number != 0 && job.progress.state != format::JobState::kRunning) return {};
     position = job.progress.position;
+    if (job.to) level = job.to->options.durability;
   }
   Result<Found> found = find(job, position, room);
   if (!found.ok()) return found.status();
@@ -159,7 +162,7 @@ Status Workbench::step(Job& job, std::size_t room) {
   Status status;
   auto op = std::make_unique<Op>();
   op->caller_waits = true;
-  if (job.to) op->level = job.to->options.durability;
+  op->level = level;
   op->decide = [&](store::WriteSet& set, After& after) { return decide(job, *found, set, after); };
   op->done = [&](Status result) {
     status = std::move(result);

@@ -153,7 +153,7 @@ struct RedriveRequest {
   std::optional<std::string> to_topic{};
   std::optional<double> rate{};            ///< letters a second by the broker's clock, 0.001 to 1,000,000; kept within 10 %
   bool dry_run = false;                    ///< counts what would be done, and changes nothing
-  /// Payload, headers and content type instead of the letter's own; only for letters by id, at most 100. Key and id stay, and must be empty here. The original
+  /// Payload, headers and content type instead of the letter's own; only for letters by id, at most 100. Key and id stay, and must be empty here; a tombstone becomes a message. The original
   /// stays in the dead-letter topic and is shown with the letter's history.
   std::optional<Message> edited{};
   std::string request_id{};                ///< ≤ 128 bytes: the same id again is answered with the same job, as long as that is kept

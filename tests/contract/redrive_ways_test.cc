@@ -97,6 +97,19 @@ CONTRACT_TEST("an id that the topic has seen is not published again, and the let
   CHECK(f->dead_letter("orders", "billing", Offset{1}).value().events.at(0).to_offset == there);
 }
 
+CONTRACT_TEST_EVERY_TOPIC("a tombstone stays one, given back or sent on", "[S-26][S-10]") {
+  f.topic("orders");
+  f.group("orders", "billing");
+  for (int i = 0; i < 2; ++i) f.dead_letter("orders", "billing", {.key = "k" + std::to_string(i), .tombstone = true});
+  f.topic("mended");
+  RedriveRequest request = redriving({Offset{0}});
+  request.to_topic = "mended";
+  CHECK(f->redrive(request).value().redriven == 1);
+  CHECK(f.browse("mended").at(0).tombstone);
+  f.redrive("orders", "billing");
+  CHECK(f.one("orders", "billing").message.tombstone);
+}
+
 CONTRACT_TEST("a letter that the topic refuses stays dead, and the others go on", "[S-26][S-1]") {
   f.topic("orders");
   f.group("orders", "billing");
