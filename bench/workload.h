@@ -50,5 +50,6 @@ void dedup(const Run&);
 void open_after_kill(const Run&);
 void footprint(const Run&);
 void stuck_key(const Run&);
+void schedule(const Run&);
 
 }  // namespace bench

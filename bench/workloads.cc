@@ -18,6 +18,7 @@ std::span<const Workload> workloads() {
       {"open-after-kill", "opening a large store after kill -9", open_after_kill},
       {"footprint", "bytes written, memory and disk of many messages", footprint},
       {"stuck-key", "other keys beside one that fails for ever with many messages behind it", stuck_key},
+      {"schedule", "opening and using a store with many messages that are due in a month", schedule},
   };
   return kAll;
 }

@@ -18,6 +18,8 @@ int run_suspects(const std::string& store);
 /// Consumes what a job of the store gives back to the group "g" on "t", and writes every delivery down before its ack and every ack behind it. Says "open",
 /// and "done" when the job is.
 int run_redrive(const std::string& store, const std::string& ledger);
+/// Schedules, cancels and runs messages until it is killed.
+int run_schedules(const std::string& store, const std::string& notes, std::uint64_t seed);
 /// Opens the store, says so, and waits for the end of its input.
 int run_hold(const std::string& store);
 
