@@ -52,5 +52,6 @@ void footprint(const Run&);
 void stuck_key(const Run&);
 void transaction(const Run&);
 void redrive(const Run&);
+void schedule(const Run&);
 
 }  // namespace bench

@@ -20,6 +20,7 @@ std::span<const Workload> workloads() {
       {"stuck-key", "other keys beside one that fails for ever with many messages behind it", stuck_key},
       {"transaction", "two publishes, an ack and a put in one commit and apart; 64 in flight that share syncs", transaction},
       {"redrive", "dead letters grouped, redriven and discarded, and publishes beside a job", redrive},
+      {"schedule", "opening and using a store with many messages that are due in a month", schedule},
   };
   return kAll;
 }

@@ -2,15 +2,17 @@
 #include "broker/base/check.h"
 #include "broker/core/limits.h"
 #include "broker/core/names.h"
+#include "broker/core/schedule.h"
 #include "broker/engine/answer.h"
 
 namespace weir::engine {
 namespace {
 
 /// Limits that do not depend on the topic.
-Status check_message(const Message& message) {
+Status check_message(const Message& message, const Clock& clock) {
   static const TopicOptions widest{.payload_bytes_max = static_cast<std::uint32_t>(core::kPayloadBytesMax)};
-  if (message.deliver_at) return {ErrorCode::unsupported, "deliver_at: scheduled messages (S-7) are not built into transactions yet"};
+  if (message.deliver_at || message.delay)
+    if (const auto due = core::due_time(message, clock.now()); !due.ok()) return due.status();
   return core::validate_message(message, widest);
 }
 
@@ -34,6 +36,8 @@ base::Hash128 content_of(const CommitRequest& request, std::uint64_t seed) {
     for (const Header& header : message.headers) text(header.name), text(header.value);
     number(message.ttl ? 1 + static_cast<std::uint64_t>(message.ttl->count()) : 0);
     number(message.deliver_at ? 1 + static_cast<std::uint64_t>(message.deliver_at->time_since_epoch().count()) : 0);
+    number(message.delay ? 1 + static_cast<std::uint64_t>(message.delay->count()) : 0);
+    number(message.tombstone);
   }
   number(request.settlements.size());
   for (const Settlement& each : request.settlements) {
@@ -85,7 +89,7 @@ void Engine::async_commit(CommitRequest request, CallContext context, Callback<C
   Status usable = check_usable();
   std::size_t bytes = 0;
   if (usable.ok()) usable = core::validate(request, bytes);
-  for (std::size_t i = 0; usable.ok() && i < request.publishes.size(); ++i) usable = check_message(request.publishes[i].message);
+  for (std::size_t i = 0; usable.ok() && i < request.publishes.size(); ++i) usable = check_message(request.publishes[i].message, *options_.clock);
   if (usable.ok()) usable = check_in_time(context);
   if (usable.ok() && state_ == StoreState::kStopped) usable = stopped_status();
   if (!usable.ok()) return answer<CommitResult>(std::move(done), usable, context);
@@ -246,7 +250,7 @@ Status Engine::apply_publishes(TransactionOp& transaction, const Plan& plan, Com
     }
     const Message& message = publishes[i].message;
     const bool has_id = !message.id.empty() && topic->options.dedup_window.count() > 0;
-    transaction.result.publishes.push_back(place(*topic, message, has_id ? &transaction.ids[i] : nullptr, plan.level == Durability::kPower, commit, plan.now));
+    transaction.result.publishes.push_back(place(*topic, message, has_id ? &transaction.ids[i] : nullptr, plan.level, commit, plan.now));
   }
   return {};
 }

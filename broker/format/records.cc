@@ -176,16 +176,20 @@ std::string encode(const RequestRecord& record) {
   FlatBufferBuilder flat(128 + 9 * record.publishes.size());
   std::vector<std::uint64_t> offsets;
   std::vector<bool> duplicates;
-  bool any = false;
+  std::vector<std::string> schedules;
+  bool any = false, any_scheduled = false;
   for (const Published& each : record.publishes) {
     offsets.push_back(each.offset.value);
     duplicates.push_back(each.duplicate);
     any = any || each.duplicate;
+    schedules.push_back(each.schedule);
+    any_scheduled = any_scheduled || !each.schedule.empty();
   }
   const auto made_offsets = offsets.empty() ? 0 : flat.CreateVector(offsets);
   const auto made_duplicates = any ? flat.CreateVector(duplicates) : 0;
+  const auto made_schedules = any_scheduled ? flat.CreateVectorOfStrings(schedules) : 0;
   return finish(flat, flat::CreateRequestRecord(flat, record.content_high, record.content_low, milliseconds_of(record.time), record.version, made_offsets,
-                                                made_duplicates));
+                                                made_duplicates, made_schedules));
 }
 
 Result<RequestRecord> decode_request(std::string_view bytes, std::string_view where) {
@@ -193,10 +197,14 @@ Result<RequestRecord> decode_request(std::string_view bytes, std::string_view wh
   if (!stored) return not_a("request record", where);
   RequestRecord record{stored->content_high(), stored->content_low(), time_of(stored->time()), stored->version(), {}};
   if (const auto* offsets = stored->offsets())
-    for (const std::uint64_t offset : *offsets) record.publishes.push_back({Offset{offset}, false});
+    for (const std::uint64_t offset : *offsets) record.publishes.push_back({Offset{offset}, false, {}});
   if (const auto* duplicates = stored->duplicates()) {
     if (duplicates->size() != record.publishes.size()) return corrupt(where, "not a duplicate flag for each offset");
     for (flatbuffers::uoffset_t i = 0; i < duplicates->size(); ++i) record.publishes[i].duplicate = duplicates->Get(i) != 0;
+  }
+  if (const auto* schedules = stored->schedules()) {
+    if (schedules->size() != record.publishes.size()) return corrupt(where, "not a schedule for each offset");
+    for (flatbuffers::uoffset_t i = 0; i < schedules->size(); ++i) record.publishes[i].schedule = string_of(schedules->Get(i));
   }
   return record;
 }
