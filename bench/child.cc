@@ -19,6 +19,10 @@ void run_task(const Json& order, const Answer& answer) {
       {"footprint", footprint_task},
       {"raw-footprint", raw_footprint_task},
       {"stuck-key", stuck_key_task},
+      {"fill-schedule", fill_schedule_task},
+      {"open-schedule", open_schedule_task},
+      {"beside-schedule", beside_schedule_task},
+      {"enter-schedule", enter_schedule_task},
   };
   tasks.at(order.at("task").get<std::string>())(order, answer);
 }

@@ -39,5 +39,9 @@ void fill_store_task(const Json& order, const Answer& answer);
 void footprint_task(const Json& order, const Answer& answer);
 void raw_footprint_task(const Json& order, const Answer& answer);
 void stuck_key_task(const Json& order, const Answer& answer);
+void fill_schedule_task(const Json& order, const Answer& answer);
+void open_schedule_task(const Json& order, const Answer& answer);
+void beside_schedule_task(const Json& order, const Answer& answer);
+void enter_schedule_task(const Json& order, const Answer& answer);
 
 }  // namespace bench

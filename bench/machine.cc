@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -55,6 +56,16 @@ std::string machine_facts(const std::filesystem::path& directory) {
 }
 
 std::uint64_t written_bytes() { return labelled_number("/proc/self/io", "write_bytes:"); }
+void wait_quiet() {
+  std::uint64_t before = ~std::uint64_t{0};
+  for (int quiet = 0, looks = 0; quiet < 5 && looks < 300; ++looks) {
+    const std::uint64_t now = written_bytes();
+    quiet = now == before ? quiet + 1 : 0;
+    before = now;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
 std::uint64_t resident_bytes() { return labelled_number("/proc/self/status", "VmRSS:") * 1024; }
 std::uint64_t resident_anonymous_bytes() { return labelled_number("/proc/self/status", "RssAnon:") * 1024; }
 

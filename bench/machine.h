@@ -12,6 +12,8 @@ std::string machine_facts(const std::filesystem::path& directory);
 
 /// Bytes that this process caused to be written to storage so far (write_bytes of /proc/self/io).
 std::uint64_t written_bytes();
+/// Waits until the process has written nothing for a while: its background work is over, or so slow that it does not count.
+void wait_quiet();
 /// Resident memory of this process now, and without the pages of mapped files.
 std::uint64_t resident_bytes();
 std::uint64_t resident_anonymous_bytes();

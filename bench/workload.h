@@ -51,5 +51,6 @@ void open_after_kill(const Run&);
 void footprint(const Run&);
 void stuck_key(const Run&);
 void transaction(const Run&);
+void schedule(const Run&);
 
 }  // namespace bench

@@ -1,10 +1,6 @@
 // What many messages cost beside time: bytes written, memory, disk.
-#include <unistd.h>
-
 #include <algorithm>
-#include <chrono>
 #include <string>
-#include <thread>
 
 #include "bench/child.h"
 #include "bench/consuming.h"
@@ -15,17 +11,6 @@
 
 namespace bench {
 namespace {
-
-/// Waits until the process has written nothing for a while: its background work is over, or so slow that it does not count.
-void wait_quiet() {
-  std::uint64_t before = ~std::uint64_t{0};
-  for (int quiet = 0, looks = 0; quiet < 5 && looks < 300; ++looks) {
-    const std::uint64_t now = written_bytes();
-    quiet = now == before ? quiet + 1 : 0;
-    before = now;
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
-}
 
 Json facts(const std::filesystem::path& directory, std::uint64_t written_before) {
   return {{"written", written_bytes() - written_before},

@@ -19,6 +19,7 @@ std::span<const Workload> workloads() {
       {"footprint", "bytes written, memory and disk of many messages", footprint},
       {"stuck-key", "other keys beside one that fails for ever with many messages behind it", stuck_key},
       {"transaction", "two publishes, an ack and a put in one commit and apart; 64 in flight that share syncs", transaction},
+      {"schedule", "opening and using a store with many messages that are due in a month", schedule},
   };
   return kAll;
 }

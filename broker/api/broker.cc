@@ -135,6 +135,18 @@ Result<RedriveResult> Broker::redrive(RedriveRequest request, CallContext contex
   return call(*this, &Broker::async_redrive, std::move(request), std::move(context));
 }
 
+Result<ListSchedulesResult> Broker::list_schedules(ListSchedulesRequest request, CallContext context) {
+  return call(*this, &Broker::async_list_schedules, std::move(request), std::move(context));
+}
+
+Status Broker::cancel_schedule(std::string id, CallContext context) {
+  return change(*this, &Broker::async_cancel_schedule, std::move(id), std::move(context)).status();
+}
+
+Status Broker::run_schedule(std::string id, CallContext context) {
+  return change(*this, &Broker::async_run_schedule, std::move(id), std::move(context)).status();
+}
+
 Result<BackupInfo> Broker::backup(std::string directory, CallContext context) {
   return call(*this, &Broker::async_backup, std::move(directory), std::move(context));
 }

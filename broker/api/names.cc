@@ -122,6 +122,7 @@ GroupTopicStats GroupInfo::total() const {
     sum.filtered += one.filtered;
     sum.dead_lettered += one.dead_lettered;
     sum.holding += one.holding;
+    sum.scheduled += one.scheduled;
     sum.lag = std::max(sum.lag, one.lag);
     if (one.oldest && (!sum.oldest || *one.oldest < *sum.oldest)) sum.oldest = one.oldest;
   }

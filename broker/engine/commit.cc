@@ -197,12 +197,6 @@ void Engine::request_commit() {
   writer_wake_.notify_one();
 }
 
-/// Begins to bring what the operation's ids will need into the cache.
-void Engine::expect(const Op& op) const {
-  if (op.ids.size() != 1 || op.request.messages.empty()) return;
-  if (const TopicState* topic = find_topic(op.request.topic)) dedup_.prefetch(topic->id, op.ids.front());
-}
-
 /// Decides, writes and answers. Gives the commit back when there was no room to write it.
 std::unique_ptr<Commit> Engine::run_commit(std::unique_ptr<Commit> commit) {
   check_disk_space(false, commit->bytes);
@@ -258,6 +252,7 @@ void Engine::collect(Commit& commit, After& after) {
   }
   dirty_.clear();
   workbench_->collect(commit.set);
+  schedules_.put_counts(commit.set);
 }
 
 void Engine::write_record(store::WriteSet& set, GroupId group, TopicId topic, const core::RecordChange& change) {
@@ -328,6 +323,7 @@ Status Engine::encode(Commit& commit) {
     commit.set.put_batch(build.topic->id, build.entry, *build.encoded);
     if (build.dedup) commit.set.put(format::dedup_key(commit.number, build.sub), format::encode(build.ids));
   }
+  schedules_.encode(commit);
   commit.encoded = true;
   return {};
 }
@@ -409,6 +405,7 @@ void Engine::apply(Commit& commit, After& after) {
     }
   }
   for (auto& applied : commit.applied) applied(after);
+  schedules_.written(commit);
   for (const std::uint32_t mark : commit.marks) marks_->free(mark);
   if (marks_short_ && !commit.marks.empty()) {
     marks_short_ = false;

@@ -101,11 +101,29 @@ struct Build {
   format::IndexEntry entry;
 };
 
+/// A message on its way into the schedule (S-7).
+struct Scheduled {
+  format::DueKey due;
+  const Message* message = nullptr;    ///< lives until it is encoded
+  std::uint64_t bytes = 0;             ///< what it counts for in its topic
+  Time published;
+  Durability level = Durability::kPower;
+};
+
+/// The ids of one commit's scheduled messages of one topic.
+struct ScheduledIds {
+  core::Dedup::Record record = 0;
+  std::uint32_t sub = 0;
+  format::DedupRecord ids;
+};
+
 /// What one write holds.
 struct Commit {
   std::uint64_t number = 0;
   std::vector<std::unique_ptr<Op>> ops;
   std::vector<std::unique_ptr<Build>> builds;
+  std::vector<Scheduled> scheduled;
+  absl::flat_hash_map<std::uint64_t, ScheduledIds> scheduled_ids;   ///< by topic id
   store::WriteSet set;
   std::vector<std::uint32_t> marks;    ///< free once this is written
   std::vector<UniqueFunction<void(After&)>> applied;   ///< called under the engine's lock once this is written and its batches can be read

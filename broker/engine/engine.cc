@@ -15,8 +15,8 @@ namespace {
 Capabilities embedded_capabilities() {
   Capabilities out;
   for (int s = 1; s <= 36; ++s) out.by_number[static_cast<std::size_t>(s)] = Support::kNative;
-  // Schedules, services: declared, and not built yet.
-  for (const int s : {7, 30, 31}) out.by_number[static_cast<std::size_t>(s)] = Support::kAbsent;
+  // Services: declared, and not built yet.
+  for (const int s : {30, 31}) out.by_number[static_cast<std::size_t>(s)] = Support::kAbsent;
   return out;
 }
 
@@ -86,6 +86,7 @@ void Engine::start_threads() {
     for (const auto& [ids, state] : cursors_) changed(*state, after);
     workbench_->start(after);
   }
+  schedules_.start();
   writer_ = std::thread([this] { writer_loop(); });
   if (store_) syncer_ = std::thread([this] { syncer_loop(); });
   timer_ = std::thread([this] { timer_loop(); });
@@ -142,6 +143,7 @@ void Engine::leak() {
   (void)callbacks_.release();
   (void)workshop_.release();
   (void)workbench_.release();
+  schedules_.leak();
   (void)care_.release();
   for (std::thread* thread : {&writer_, &syncer_, &timer_, &closer_}) new std::thread(std::move(*thread));
   // To destroy a condition variable waits for those that the parent's threads are waiting on, so they begin anew.
@@ -228,6 +230,8 @@ void Engine::close_now(Duration grace) {
   // Asynchronous fetches are answered `closed` in the workshop. What waits there for a full disk is answered by the end of the writer.
   while (!workshop_->wait_until_idle(std::chrono::milliseconds(20)) || !workbench_->wait_until_idle(std::chrono::milliseconds(20)))
     if (has_stuck_commit_) end_writer();
+  while (!schedules_.idle())
+    if (has_stuck_commit_) end_writer();
   closed_ = true;
   end_writer();
   if (syncer_.joinable()) {
@@ -248,6 +252,7 @@ void Engine::close_now(Duration grace) {
   workshop_->wait_until_idle();
   while (!workbench_->wait_until_idle(std::chrono::seconds(1))) {
   }
+  schedules_.end();
   if (marks_) marks_->clean();   // whatever the disk did, no handler died
   if (state_ != StoreState::kStopped) state_ = StoreState::kClosed;
   store_.reset();
@@ -301,6 +306,7 @@ void Engine::async_status(CallContext context, Callback<BrokerStatus> done) {
     out.dedup_ids = dedup_.size();
     out.sessions = sessions_.size() + ephemeral_sessions_.size();
     out.recovered_crash_charges = crash_charges_;
+    out.scheduled = schedules_.size();
   }
   {
     std::lock_guard lock(queue_mutex_);
@@ -319,11 +325,6 @@ void Engine::async_status(CallContext context, Callback<BrokerStatus> done) {
 // --- Declared, and not built yet ---------------------------------------------------------------------------------------------
 
 void Engine::async_settle_message(SettleMessageRequest, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("settling single messages"), context); }
-void Engine::async_list_schedules(std::string, CallContext context, Callback<std::vector<ScheduleInfo>> done) {
-  answer<std::vector<ScheduleInfo>>(std::move(done), not_built("schedules (S-7)"), context);
-}
-void Engine::async_cancel_schedule(std::string, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("schedules (S-7)"), context); }
-void Engine::async_run_schedule(std::string, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("schedules (S-7)"), context); }
 void Engine::async_serve(std::string, UniqueFunction<void(Request, Callback<Reply>)>, CallContext context, Callback<std::uint64_t> done) {
   answer<std::uint64_t>(std::move(done), not_built("services (S-30)"), context);
 }

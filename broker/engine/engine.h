@@ -37,6 +37,7 @@
 #include "broker/engine/open.h"
 #include "broker/engine/owner.h"
 #include "broker/engine/runner.h"
+#include "broker/engine/schedules.h"
 #include "broker/engine/state.h"
 #include "broker/engine/workbench.h"
 #include "broker/store/store.h"
@@ -81,7 +82,7 @@ class Engine final : public Broker {
   void async_discard(DiscardRequest, CallContext, Callback<DiscardResult>) override;
   void async_list_jobs(CallContext, Callback<std::vector<JobInfo>>) override;
   void async_control_job(std::string id, std::string act, CallContext, Callback<JobInfo>) override;
-  void async_list_schedules(std::string topic, CallContext, Callback<std::vector<ScheduleInfo>>) override;
+  void async_list_schedules(ListSchedulesRequest, CallContext, Callback<ListSchedulesResult>) override;
   void async_cancel_schedule(std::string id, CallContext, Callback<Done>) override;
   void async_run_schedule(std::string id, CallContext, Callback<Done>) override;
   void async_commit(CommitRequest, CallContext, Callback<CommitResult>) override;
@@ -142,6 +143,7 @@ class Engine final : public Broker {
     std::atomic<std::int64_t>& count_;
   };
   friend class Use;
+  friend class Schedules;
 
   template <class T>
   void answer(Callback<T> done, Result<T> result, const CallContext& context);
@@ -253,6 +255,7 @@ class Engine final : public Broker {
   Build& build_of(TopicState& topic, Commit& commit, Time now);
   bool try_publish_ephemeral(PublishRequest& request, const CallContext& context, Callback<PublishResult>& done);
   Status decide_ephemeral(PublishRequest& request, PublishResult& result, After& after);
+  void repeat_answers(const PublishRequest& request, const core::Sessions::Answer& answer, PublishResult& result) const;
   void add_ephemeral(TopicState& topic, std::vector<Message> messages, Time now, PublishResult& result, After& after);
   void append_chunk(TopicState& topic, ChunkPtr chunk, After& after);
   bool make_ephemeral_room(std::uint64_t bytes);
@@ -323,6 +326,7 @@ class Engine final : public Broker {
   // timers.cc
   void reschedule(CursorState& state);
   void fire_timers(After& after);
+  void timer_before(std::int64_t when_ms);
   void timer_loop();
   void housekeep();
   void forget_changes(CursorState& state);
@@ -376,6 +380,7 @@ class Engine final : public Broker {
   std::vector<ChunkPtr> garbage_;   // of ephemeral topics, until the next publish
   std::uint64_t next_fetch_ = 1;
   std::uint64_t next_epoch_ = 1;
+  Schedules schedules_{*this};   // what waits for its time
   core::SuspectGate gate_;
   base::Prng random_{0};
   core::Dedup dedup_;

@@ -347,6 +347,7 @@ GroupInfo Engine::info(const GroupState& group) const {
     const std::uint64_t above = topic.next > cursor.floor() ? topic.next - cursor.floor() : 0;
     stats.depth = above - std::min(above, cursor.settled().count_above_floor()) + cursor.redriven();
     if (const TopicState* letters = find_topic(core::dead_letter_topic(*topic.name, group.name))) stats.dead = letters->dead();
+    stats.scheduled = topic.scheduled;
     stats.delivered = totals.delivered;
     stats.acked = totals.acked;
     stats.retried = totals.retried;

@@ -21,24 +21,25 @@ const TopicOptions& widest_topic() {
   return options;
 }
 
-Status check_message(const Message& message) {
-  if (message.deliver_at) return {ErrorCode::unsupported, "deliver_at: scheduled messages (S-7) are not built into this engine yet"};
+Status check_message(const Message& message, const Clock& clock) {
+  if (message.deliver_at || message.delay)
+    if (const auto due = core::due_time(message, clock.now()); !due.ok()) return due.status();
   return core::validate_message(message, widest_topic());
 }
 
 /// Everything about a request that can be checked without looking at any topic. Sets its size in memory.
-Status check_request(const PublishRequest& request, std::size_t& bytes) {
+Status check_request(const PublishRequest& request, const Clock& clock, std::size_t& bytes) {
   const std::size_t count = request.messages.size() + request.batch.size();
   if (count == 0) return {ErrorCode::invalid_argument, "messages: the request holds no message"};
   if (count > core::kRequestMessagesMax)
     return {ErrorCode::limit_exceeded, "messages: " + std::to_string(count) + " in one request; the limit is " + std::to_string(core::kRequestMessagesMax)};
   bytes = 0;
   for (const Message& message : request.messages) {
-    if (Status status = check_message(message); !status.ok()) return status;
+    if (Status status = check_message(message, clock); !status.ok()) return status;
     bytes += core::message_bytes(message);
   }
   for (const TopicMessage& message : request.batch) {
-    if (Status status = check_message(message.message); !status.ok()) return status;
+    if (Status status = check_message(message.message, clock); !status.ok()) return status;
     bytes += core::message_bytes(message.message);
   }
   if (bytes > core::kRequestBytesMax)
@@ -65,7 +66,7 @@ void Engine::async_publish(PublishRequest request, CallContext context, Callback
   const Use use(*this);
   Status usable = check_usable();
   std::size_t bytes = 0;
-  if (usable.ok()) usable = check_request(request, bytes);
+  if (usable.ok()) usable = check_request(request, *options_.clock, bytes);
   if (usable.ok()) usable = check_in_time(context);
   if (!usable.ok()) return answer<PublishResult>(std::move(done), usable, context);
   if (ephemeral_topics_.load(std::memory_order_relaxed) > 0 && try_publish_ephemeral(request, context, done)) return;
@@ -121,6 +122,12 @@ Durability Engine::default_level(const PublishRequest& request) const {
   return level;
 }
 
+/// Begins to bring what the operation's ids will need into the cache.
+void Engine::expect(const Op& op) const {
+  if (op.ids.size() != 1 || op.request.messages.empty()) return;
+  if (const TopicState* topic = find_topic(op.request.topic)) dedup_.prefetch(topic->id, op.ids.front());
+}
+
 /// Decides a publish: all of it gets offsets, or it is refused and nothing has changed.
 Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
   const PublishRequest& request = op.request;
@@ -160,7 +167,7 @@ Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
     core::Sessions::Answer answer = sessions_.check(request.session->session, request.session->sequence, count, now);
     if (!answer.status().ok()) return answer.status();
     if (answer.verdict == core::Sessions::Verdict::kDuplicate) {
-      for (const std::optional<Offset>& offset : answer.offsets) op.result.messages.push_back({offset.value_or(kNoOffset), true});
+      repeat_answers(request, answer, op.result);
       op.result.time = answer.time.value_or(now);
       return {};
     }
@@ -179,13 +186,13 @@ Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
     const std::size_t i = index++;
     if (has_id && i + kIdsAhead < op.ids.size()) dedup_.prefetch(topic->id, op.ids[i + kIdsAhead]);
     op.result.messages.push_back(place(*topic, message, has_id ? &op.ids[i] : nullptr, level == Durability::kPower, commit, now));
-    if (!op.result.messages.back().duplicate) op.result.time = std::max(op.result.time, topic->last_time);
+    if (!op.result.messages.back().duplicate && op.result.messages.back().schedule.empty()) op.result.time = std::max(op.result.time, topic->last_time);
     return {};
   });
   if (op.result.time == Time{}) op.result.time = now;
   if (request.session) {
     std::vector<Offset> offsets;
-    for (const Published& published : op.result.messages) offsets.push_back(published.offset);
+    for (const Published& published : op.result.messages) offsets.push_back(core::place_of(published));
     const core::SessionState state = sessions_.record(request.session->session, request.session->sequence, offsets, now);
     commit.set.put(format::session_key(request.session->session),
                    format::encode(format::SessionRecord{state.last_sequence, state.last_used, state.request_sequence, state.request_offsets, state.request_time}));
@@ -204,12 +211,19 @@ bool Engine::all_known(const PublishRequest& request, const IdHashes& ids, Time 
   }).ok();
 }
 
-/// Gives a message its offset in this commit; or answers the first one's, when its id is known. Nothing is checked any more.
+/// Gives a message its offset in this commit, or its place in the schedule; or answers the first one's, when its id is known. Nothing is checked any more.
 Published Engine::place(TopicState& topic, const Message& message, const base::Hash128* id, bool power, Commit& commit, Time now) {
   if (id != nullptr) {
     if (const std::optional<Offset> known = dedup_.find(topic.id, *id, now, topic.options.dedup_window)) {
       ++topic.duplicates;
-      return {*known, true};
+      return core::published_at(topic.id, *known, true);
+    }
+  }
+  if (message.deliver_at || message.delay) {
+    if (const auto due = core::due_time(message, now); due.ok() && *due) {
+      Published scheduled = schedules_.add(topic, message, **due, power ? Durability::kPower : Durability::kProcess, now, commit);
+      if (id != nullptr) schedules_.remember_id(topic, *id, scheduled, now, commit);
+      return scheduled;
     }
   }
   Build& build = build_of(topic, commit, now);
@@ -237,7 +251,7 @@ Published Engine::place(TopicState& topic, const Message& message, const base::H
     commit.set.put(key, last);
     key_writes_.note(key, commit.number);
   }
-  return {offset, false};
+  return {offset, false, {}};
 }
 
 Status Engine::check_for_topic(const TopicState& topic, const Message& message, std::uint64_t bytes_more) const {
@@ -247,7 +261,7 @@ Status Engine::check_for_topic(const TopicState& topic, const Message& message, 
                                            std::to_string(topic.options.payload_bytes_max)};
   if (topic.options.compact && message.key.empty())
     return {ErrorCode::invalid_argument, "key: topic \"" + *topic.name + "\" keeps the last message of each key, and this one has none"};
-  if (topic.options.bytes_max != 0 && topic.options.cap_policy == CapPolicy::kReject && topic.bytes() + topic.bytes_building + bytes_more > topic.options.bytes_max)
+  if (topic.options.bytes_max != 0 && topic.options.cap_policy == CapPolicy::kReject && topic.bytes() + topic.bytes_building + topic.scheduled_bytes + bytes_more > topic.options.bytes_max)
     return {ErrorCode::full, "topic \"" + *topic.name + "\" is at its cap: bytes_max is " + std::to_string(topic.options.bytes_max)};
   return {};
 }
@@ -308,7 +322,7 @@ Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, 
                                              std::to_string(topic->options.payload_bytes_max)};
     const std::uint64_t more = core::message_bytes(message) + sizeof(Message);
     bytes += more;
-    if (topic->options.bytes_max != 0 && topic->options.cap_policy == CapPolicy::kReject && topic->bytes() + (capped[topic] += more) > topic->options.bytes_max)
+    if (topic->options.bytes_max != 0 && topic->options.cap_policy == CapPolicy::kReject && topic->bytes() + topic->scheduled_bytes + (capped[topic] += more) > topic->options.bytes_max)
       return {ErrorCode::full, "topic \"" + name + "\" is at its cap: bytes_max is " + std::to_string(topic->options.bytes_max)};
     return {};
   });
@@ -322,7 +336,7 @@ Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, 
     core::Sessions::Answer answer = ephemeral_sessions_.check(request.session->session, request.session->sequence, count, now);
     if (!answer.status().ok()) return answer.status();
     if (answer.verdict == core::Sessions::Verdict::kDuplicate) {
-      for (const std::optional<Offset>& offset : answer.offsets) result.messages.push_back({offset.value_or(kNoOffset), true});
+      repeat_answers(request, answer, result);
       result.time = answer.time.value_or(now);
       return {};
     }
@@ -342,35 +356,51 @@ Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, 
   }
   if (request.session) {
     std::vector<Offset> offsets;
-    for (const Published& published : result.messages) offsets.push_back(published.offset);
+    for (const Published& published : result.messages) offsets.push_back(core::place_of(published));
     (void)ephemeral_sessions_.record(request.session->session, request.session->sequence, offsets, now);
   }
   return {};
 }
 
+/// What a session's request that was stored before was answered.
+void Engine::repeat_answers(const PublishRequest& request, const core::Sessions::Answer& answer, PublishResult& result) const {
+  std::size_t i = 0;
+  (void)for_each_message(request, [&](const std::string& name, const Message&) -> Status {
+    const TopicState* topic = find_topic(name);
+    const Offset place = answer.offsets[i++].value_or(kNoOffset);
+    result.messages.push_back(core::published_at(topic != nullptr ? topic->id : TopicId{}, place, true));
+    return {};
+  });
+}
+
 void Engine::add_ephemeral(TopicState& topic, std::vector<Message> messages, Time now, PublishResult& result, After& after) {
   topic.last_time = std::max(topic.last_time, now);
   std::vector<Message> fresh;
-  if (std::any_of(messages.begin(), messages.end(), [](const Message& m) { return !m.id.empty(); }) && topic.options.dedup_window.count() > 0) {
+  const bool ids = topic.options.dedup_window.count() > 0;
+  if (std::any_of(messages.begin(), messages.end(), [&](const Message& m) { return (ids && !m.id.empty()) || m.deliver_at || m.delay; })) {
     std::optional<core::Dedup::Record> record;
     for (Message& message : messages) {
-      const base::Hash128 hash = base::hash128(message.id, hash_seed_);
-      const std::optional<Offset> known = message.id.empty() ? std::nullopt : dedup_.find(topic.id, hash, now, topic.options.dedup_window);
-      if (known) {
+      const bool has_id = ids && !message.id.empty();
+      const base::Hash128 hash = has_id ? base::hash128(message.id, hash_seed_) : base::Hash128{};
+      if (const std::optional<Offset> known = has_id ? dedup_.find(topic.id, hash, now, topic.options.dedup_window) : std::nullopt) {
         ++topic.duplicates;
-        result.messages.push_back({*known, true});
+        result.messages.push_back(core::published_at(topic.id, *known, true));
         continue;
       }
-      const Offset offset = topic.next + fresh.size();
-      if (!message.id.empty()) {
-        if (!record) record = dedup_.begin_record(commit_, core::Dedup::kNotPersisted, topic.id, now);
-        dedup_.insert(*record, hash, offset);
+      const auto due = core::due_time(message, now);
+      if (due.ok() && *due) {
+        result.messages.push_back(schedules_.add_ephemeral(topic, std::move(message), **due, now));
+      } else {
+        result.messages.push_back({topic.next + fresh.size(), false, {}});
+        fresh.push_back(std::move(message));
       }
-      result.messages.push_back({offset, false});
-      fresh.push_back(std::move(message));
+      if (has_id) {
+        if (!record) record = dedup_.begin_record(commit_, core::Dedup::kNotPersisted, topic.id, now);
+        dedup_.insert(*record, hash, core::place_of(result.messages.back()));
+      }
     }
   } else {
-    for (std::size_t i = 0; i < messages.size(); ++i) result.messages.push_back({topic.next + i, false});
+    for (std::size_t i = 0; i < messages.size(); ++i) result.messages.push_back({topic.next + i, false, {}});
     fresh = std::move(messages);
   }
   if (!fresh.empty()) append_chunk(topic, std::make_shared<Chunk>(topic.next, topic.last_time, std::move(fresh)), after);

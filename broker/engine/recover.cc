@@ -88,6 +88,7 @@ Status Engine::recover() {
   if (record.incarnation >= kIncarnationMax) return {ErrorCode::format_version, "the store was opened 2^24 times; copy its messages into a new one"};
 
   if (Status s = load_topics(); !s.ok()) return s;
+  if (Status s = schedules_.load(); !s.ok()) return s;
   if (Status s = check_last_batch(); !s.ok()) return s;
   if (Status s = load_groups(); !s.ok()) return s;
   if (Status s = load_cursors(); !s.ok()) return s;
@@ -97,6 +98,7 @@ Status Engine::recover() {
 
   incarnation_ = record.incarnation + 1;
   next_epoch_ = core::first_epoch(incarnation_);
+  schedules_.set_incarnation(incarnation_);
   After after;
   Commit commit;
   charge_crash(record.incarnation);

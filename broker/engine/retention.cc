@@ -173,8 +173,9 @@ void Engine::give_space_back() {
   if (store_->trim_log(commit).ok()) trimmed_commit_ = commit;
 }
 
-/// Erases the batches of a deleted topic; goes on after a restart where it stopped.
+/// Erases the schedules and batches of a deleted topic; goes on after a restart where it stopped.
 void Engine::purge_deleted_topic(TopicId topic) {
+  if (!schedules_.purge(topic)) return;
   while (state_ == StoreState::kRunning && !closed_) {
     std::vector<format::IndexEntry> gone;
     const Status scanned = store_->scan_index(topic, Offset{}, [&](const format::IndexEntry& entry) {

@@ -98,6 +98,9 @@ struct TopicState {
   std::vector<CursorPtr> cursors;
   std::uint64_t duplicates = 0;
   std::uint64_t dropped_unsettled = 0;
+  std::uint64_t scheduled = 0;       ///< messages that wait for their time
+  std::uint64_t scheduled_bytes = 0; ///< of these, estimated: `reject` keeps this room for them
+  bool scheduled_listed = false;     ///< stands in the engine's list of topics whose count the next commit writes
 
   std::uint64_t bytes() const noexcept { return bytes_ever - bytes_gone; }
   std::uint64_t dead() const noexcept { return letters ? next.value - letters->redriven.floor().value - letters->redriven.count_above_floor() - letters->discarded.size() : 0; }

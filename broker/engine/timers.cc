@@ -21,6 +21,13 @@ void Engine::reschedule(CursorState& state) {
   }
 }
 
+/// Something happens at that time: the timer may have to wake before it meant to.
+void Engine::timer_before(std::int64_t when_ms) {
+  if (when_ms >= timer_sleeps_until_) return;
+  timer_changed_ = true;
+  timer_wake_.notify_one();
+}
+
 void Engine::fire_timers(After& after) {
   const std::int64_t now = now_ms();
   while (!timers_.empty() && timers_.begin()->first <= now) {
@@ -31,6 +38,7 @@ void Engine::fire_timers(After& after) {
     changed(state, after);
   }
   workbench_->fire(now, after);
+  schedules_.tick(now, after);
   if (!drains_.empty()) check_drains(after);
   const auto real = std::chrono::steady_clock::now();
   for (auto at = async_waiters_.begin(); at != async_waiters_.end();) {
@@ -69,10 +77,9 @@ void Engine::timer_loop() {
       continue;
     }
     auto until = housekeeping;
-    timer_sleeps_until_ = INT64_MAX;
-    if (const std::int64_t next = std::min(timers_.empty() ? INT64_MAX : timers_.begin()->first, workbench_->next_due_ms()); next != INT64_MAX) {
-      timer_sleeps_until_ = next;
-      const auto wait = options_.clock->real_time_until(Time{Duration{next}});
+    timer_sleeps_until_ = std::min({timers_.empty() ? INT64_MAX : timers_.begin()->first, workbench_->next_due_ms(), schedules_.next_due_ms()});
+    if (timer_sleeps_until_ != INT64_MAX) {
+      const auto wait = options_.clock->real_time_until(Time{Duration{timer_sleeps_until_}});
       if (wait) until = std::min(until, real + *wait);
     }
     // A drain may be cancelled or late without anything else happening.
@@ -86,6 +93,7 @@ void Engine::timer_loop() {
 /// Once a second, and after each jump of a clock that is driven by hand.
 void Engine::housekeep() {
   check_disk_space(true);
+  schedules_.housekeep();
   const Time now = options_.clock->now();
   std::vector<core::Dedup::Expired> expired;
   std::vector<std::pair<GroupRef, GroupId>> idle;

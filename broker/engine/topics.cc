@@ -18,6 +18,8 @@ TopicInfo Engine::info(const TopicState& topic) const {
   out.duplicates = topic.duplicates;
   out.compacted = topic.compacted_messages;
   out.dropped_unsettled = topic.dropped_unsettled;
+  out.scheduled = topic.scheduled;
+  out.scheduled_bytes = topic.scheduled_bytes;
   return out;
 }
 
@@ -116,6 +118,7 @@ void Engine::drop_topic(const TopicPtr& topic, store::WriteSet& set, After& afte
     if (topic->options.ephemeral) ephemeral_bytes_ -= chunk->bytes();
   topic->tail.clear();
   topic->read.clear();
+  schedules_.drop_topic(*topic, set);
   topics_.erase(*topic->name);
   topics_by_id_.erase(topic->id.value);
   if (topic->options.ephemeral) {

@@ -8,9 +8,10 @@ namespace weir::engine {
 namespace {
 
 /// Limits that do not depend on the topic.
-Status check_message(const Message& message) {
+Status check_message(const Message& message, const Clock& clock) {
   static const TopicOptions widest{.payload_bytes_max = static_cast<std::uint32_t>(core::kPayloadBytesMax)};
-  if (message.deliver_at) return {ErrorCode::unsupported, "deliver_at: scheduled messages (S-7) are not built into transactions yet"};
+  if (message.deliver_at || message.delay)
+    if (const auto due = core::due_time(message, clock.now()); !due.ok()) return due.status();
   return core::validate_message(message, widest);
 }
 
@@ -34,6 +35,7 @@ base::Hash128 content_of(const CommitRequest& request, std::uint64_t seed) {
     for (const Header& header : message.headers) text(header.name), text(header.value);
     number(message.ttl ? 1 + static_cast<std::uint64_t>(message.ttl->count()) : 0);
     number(message.deliver_at ? 1 + static_cast<std::uint64_t>(message.deliver_at->time_since_epoch().count()) : 0);
+    number(message.delay ? 1 + static_cast<std::uint64_t>(message.delay->count()) : 0);
   }
   number(request.settlements.size());
   for (const Settlement& each : request.settlements) {
@@ -85,7 +87,7 @@ void Engine::async_commit(CommitRequest request, CallContext context, Callback<C
   Status usable = check_usable();
   std::size_t bytes = 0;
   if (usable.ok()) usable = core::validate(request, bytes);
-  for (std::size_t i = 0; usable.ok() && i < request.publishes.size(); ++i) usable = check_message(request.publishes[i].message);
+  for (std::size_t i = 0; usable.ok() && i < request.publishes.size(); ++i) usable = check_message(request.publishes[i].message, *options_.clock);
   if (usable.ok()) usable = check_in_time(context);
   if (usable.ok() && state_ == StoreState::kStopped) usable = stopped_status();
   if (!usable.ok()) return answer<CommitResult>(std::move(done), usable, context);
@@ -118,7 +120,12 @@ Status Engine::decide_transaction(Op& op, Commit& commit, After& after) {
   plan.now = options_.clock->now();
   if (Status planned = plan_transaction(op, plan); !planned.ok()) return planned;
   if (plan.before != nullptr) {
-    transaction.result.publishes = plan.before->publishes;
+    // Of a scheduled message its number was remembered in the place of its offset; the topic is told by the request, which is the same.
+    for (std::size_t i = 0; i < plan.before->publishes.size() && i < request.publishes.size(); ++i) {
+      const TopicState* topic = find_topic(request.publishes[i].topic);
+      const Published& known = plan.before->publishes[i];
+      transaction.result.publishes.push_back(core::published_at(topic != nullptr ? topic->id : TopicId{}, known.offset, known.duplicate));
+    }
     transaction.result.version = plan.before->version;
     return {};
   }
@@ -254,7 +261,8 @@ Status Engine::apply_publishes(TransactionOp& transaction, const Plan& plan, Com
 /// With the commit that it is of.
 void Engine::remember_request(const TransactionOp& transaction, const Plan& plan, Commit& commit, Time now) {
   const std::string& id = transaction.request.request_id;
-  core::RequestState state{transaction.content, now, transaction.result.version, transaction.result.publishes};
+  core::RequestState state{transaction.content, now, transaction.result.version, {}};
+  for (const Published& published : transaction.result.publishes) state.publishes.push_back({core::place_of(published), published.duplicate, {}});
   if (plan.ephemeral == nullptr && store_)
     commit.set.put(format::request_key(id), format::encode(format::RequestRecord{state.content.high, state.content.low, now, state.version, state.publishes}));
   for (const std::string& forgotten : requests_.record(id, std::move(state)))

@@ -114,6 +114,41 @@ std::string retry_key(GroupId group, TopicId topic, Offset offset) {
 }
 std::string retry_prefix(GroupId group, TopicId topic) { return make(KeyKind::kRetry, group.value, topic.value); }
 
+std::string scheduled_prefix(TopicId topic) {
+  std::string key(1, static_cast<char>(ScheduleKind::kMessage));
+  append_u64(key, topic.value);
+  return key;
+}
+
+std::string scheduled_key(TopicId topic, std::uint64_t number) {
+  std::string key = scheduled_prefix(topic);
+  append_u64(key, number);
+  return key;
+}
+
+std::string due_key(const DueKey& due) {
+  std::string key(1, static_cast<char>(ScheduleKind::kDue));
+  append_u64(key, static_cast<std::uint64_t>(due.due_ms));
+  append_u64(key, due.number);
+  append_u64(key, due.topic.value);
+  return key;
+}
+
+bool decode_due_key(std::string_view key, DueKey& out) {
+  if (key.size() != 25 || key.front() != static_cast<char>(ScheduleKind::kDue)) return false;
+  out = {static_cast<std::int64_t>(read_u64(key.substr(1))), read_u64(key.substr(9)), TopicId{read_u64(key.substr(17))}};
+  return true;
+}
+
+bool decode_scheduled_key(std::string_view key, TopicId& topic, std::uint64_t& number) {
+  if (key.size() != 17 || key.front() != static_cast<char>(ScheduleKind::kMessage)) return false;
+  topic = TopicId{read_u64(key.substr(1))};
+  number = read_u64(key.substr(9));
+  return true;
+}
+
+std::string scheduled_count_key(TopicId topic) { return make(KeyKind::kScheduled, topic.value); }
+
 std::string deleted_topic_key(TopicId topic) { return make(KeyKind::kDeletedTopic, topic.value); }
 std::string kind_prefix(KeyKind kind) { return make(kind); }
 

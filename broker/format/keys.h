@@ -22,6 +22,7 @@ enum class KeyKind : char {
   kCursor = 'k',      ///< k group(8) topic(8)              → floor, 8 bytes
   kLetterPage = 'l',  ///< l topic(8) state(1) page(8)      → bitmap of letters in that state
   kLetterEvent = 'n', ///< n topic(8) letter(8) commit(8) number(4) → LetterEvent
+  kScheduled = 'o',   ///< o topic(8)                       → how many of its messages wait for their time, and their bytes: 2 × 8 bytes
   kPage = 'p',        ///< p group(8) topic(8) page(8)      → bitmap of settled offsets
   kRequest = 'q',     ///< q request id                     → RequestRecord
   kSession = 's',     ///< s name                           → SessionRecord
@@ -65,6 +66,24 @@ std::string deleted_topic_key(TopicId);
 std::string kind_prefix(KeyKind);
 /// The smallest key that is greater than all keys with that prefix; empty: none.
 std::string prefix_end(std::string prefix);
+
+/// The column family "schedule" has two keys for each message that waits for its time (S-7). Numbers rise in the order of publishing.
+enum class ScheduleKind : char {
+  kMessage = 'm',  ///< m topic(8) number(8)         → ScheduledRecord
+  kDue = 'q',      ///< q due(8) number(8) topic(8)  → empty
+};
+struct DueKey {
+  std::int64_t due_ms = 0;
+  std::uint64_t number = 0;
+  TopicId topic;
+};
+std::string scheduled_key(TopicId, std::uint64_t number);
+std::string scheduled_prefix(TopicId);
+std::string due_key(const DueKey&);
+/// Answer false for anything else.
+bool decode_due_key(std::string_view key, DueKey& out);
+bool decode_scheduled_key(std::string_view key, TopicId& topic, std::uint64_t& number);
+std::string scheduled_count_key(TopicId);
 
 /// A batch's place in the log: commit number, and its place within the commit.
 struct LogPosition {

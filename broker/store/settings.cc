@@ -77,6 +77,8 @@ rocksdb::ColumnFamilyOptions FamilySettings::log() const {
 }
 
 rocksdb::ColumnFamilyOptions FamilySettings::index() const { return family(std::min(memtable_bytes_, kSmallMemtableBytes), 4 << 10, false); }
+// Read in order, and messages one by one when they are due: every one that is looked for is there.
+rocksdb::ColumnFamilyOptions FamilySettings::schedule() const { return family(std::min(memtable_bytes_, kSmallMemtableBytes), 16 << 10, false); }
 rocksdb::ColumnFamilyOptions FamilySettings::scratch() const { return family(std::min(memtable_bytes_, kSmallMemtableBytes), 4 << 10, false); }
 
 }  // namespace weir::store

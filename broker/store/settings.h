@@ -11,7 +11,7 @@ namespace weir::store {
 
 rocksdb::DBOptions database_settings(const StoreOptions& options, rocksdb::Env* env);
 
-/// The settings of the four column families. They share one block cache.
+/// The settings of the five column families. They share one block cache.
 class FamilySettings {
  public:
   explicit FamilySettings(const StoreOptions& options);
@@ -19,6 +19,7 @@ class FamilySettings {
   rocksdb::ColumnFamilyOptions records() const;
   rocksdb::ColumnFamilyOptions log() const;
   rocksdb::ColumnFamilyOptions index() const;
+  rocksdb::ColumnFamilyOptions schedule() const;
   rocksdb::ColumnFamilyOptions scratch() const;
   const std::shared_ptr<rocksdb::Cache>& cache() const noexcept { return cache_; }
 

@@ -2,6 +2,7 @@
 #include "broker/store/store.h"
 
 #include <rocksdb/file_system.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/statistics.h>
 
 #include "broker/store/errors.h"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr const char* kLog = "log";
 constexpr const char* kIndex = "index";
+constexpr const char* kSchedule = "schedule";
 constexpr const char* kScratch = "scratch";
 /// A write batch that grew larger than this is not kept for the next write.
 constexpr std::size_t kKeptBytes = std::size_t{4} << 20;
@@ -28,13 +30,37 @@ std::string data_file(rocksdb::Env& env, const std::string& directory) {
   return {};
 }
 
+/// Stops all writes when a flush fails for good. RocksDB would do so with the next write only, and until then a sync of the log file that the flush
+/// could not sync ends the process (an assertion of Debian's RocksDB).
+class StopsWhenFlushFails final : public rocksdb::EventListener {
+ public:
+  explicit StopsWhenFlushFails(Store::Impl* impl) : impl_(impl) {}
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* status) override {
+    if (reason == rocksdb::BackgroundErrorReason::kFlush && !status->IsNoSpace() && status->severity() >= rocksdb::Status::Severity::kHardError)
+      (void)impl_->stop(*status, "writing a table file");
+  }
+
+ private:
+  Store::Impl* const impl_;   // destroyed after the database
+};
+
 }  // namespace
 
 Store::Impl::~Impl() {
   if (db == nullptr) return;
-  for (rocksdb::ColumnFamilyHandle* family : {records, log, index, scratch})
+  for (rocksdb::ColumnFamilyHandle* family : {records, log, index, schedule, scratch})
     if (family != nullptr) db->DestroyColumnFamilyHandle(family);
   delete db;
+}
+
+rocksdb::ColumnFamilyHandle* Store::Impl::of(Family family) const {
+  switch (family) {
+    case Family::kRecords: return records;
+    case Family::kLog: return log;
+    case Family::kIndex: return index;
+    case Family::kSchedule: return schedule;
+  }
+  return records;
 }
 
 Status Store::Impl::open(const std::string& directory, const StoreOptions& options) {
@@ -50,7 +76,8 @@ Status Store::Impl::open(const std::string& directory, const StoreOptions& optio
     if (!made.ok()) return open_error_of(made, directory);
   }
   const FamilySettings families(options);
-  const rocksdb::DBOptions settings = database_settings(options, env);
+  rocksdb::DBOptions settings = database_settings(options, env);
+  settings.listeners.push_back(std::make_shared<StopsWhenFlushFails>(this));
   cache = families.cache();
   tickers = settings.statistics;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
@@ -58,13 +85,15 @@ Status Store::Impl::open(const std::string& directory, const StoreOptions& optio
                                                    {{rocksdb::kDefaultColumnFamilyName, families.records()},
                                                     {kLog, families.log()},
                                                     {kIndex, families.index()},
+                                                    {kSchedule, families.schedule()},
                                                     {kScratch, families.scratch()}},
                                                    &handles, &db);
   if (!opened.ok()) return open_error_of(opened, path);
   records = handles[0];
   log = handles[1];
   index = handles[2];
-  scratch = handles[3];
+  schedule = handles[3];
+  scratch = handles[4];
   return empty_scratch(families.scratch());
 }
 
@@ -115,7 +144,7 @@ Status Store::write(WriteSet& set) {
   batch.Clear();
   rocksdb::Status status;
   set.impl().for_each([&](Family family, Action action, std::string_view key, std::string_view value) {
-    rocksdb::ColumnFamilyHandle* to = family == Family::kLog ? impl.log : family == Family::kIndex ? impl.index : impl.records;
+    rocksdb::ColumnFamilyHandle* const to = impl.of(family);
     rocksdb::Status added;
     switch (action) {
       case Action::kPut: added = batch.Put(to, slice(key), slice(value)); break;

@@ -1,7 +1,8 @@
-// The store: the only room that knows RocksDB. Four column families behind one write-ahead log:
+// The store: the only room that knows RocksDB. Five column families behind one write-ahead log:
 //   default  small records, by KeyKind (format/keys.h)
 //   log      record batches by commit number: one ascending range, so that nothing is merged twice
 //   index    topic, first offset → where the batch is
+//   schedule messages that wait for their time, and an index of them by due time
 //   scratch  spilled key queues: not in the write-ahead log, emptied at open
 //
 // Concurrency. write() is called by one thread at a time; sync() may run beside it, one at a time; everything else from any thread.
@@ -43,6 +44,8 @@ class WriteSet {
   void erase_range(std::string_view begin, std::string_view end);   ///< keys from `begin` up to and without `end`
   void put_batch(TopicId topic, const format::IndexEntry& entry, std::string_view bytes);
   void erase_batch(TopicId topic, const format::IndexEntry& entry);
+  void put_scheduled(const format::DueKey& due, std::string_view record);
+  void erase_scheduled(const format::DueKey& due);
   bool empty() const noexcept;
   std::size_t bytes() const noexcept;
   void clear();
@@ -116,6 +119,15 @@ class Store {
   Status trim_log(std::uint64_t first_live_commit);
   /// The commit number of the oldest batch that is still there; nothing when there is none.
   Result<std::optional<std::uint64_t>> first_live_commit(std::uint64_t from) const;
+
+  // Messages that wait for their time (S-7).
+  /// Visits the index by due time in its order, from the first entry at or behind `from`; stops when `visit` answers false.
+  Status scan_due(const format::DueKey& from, const std::function<bool(const format::DueKey&)>& visit) const;
+  /// Visits the messages of a topic in the order of publishing, from that number on, likewise.
+  Status scan_scheduled(TopicId topic, std::uint64_t from, const std::function<bool(std::uint64_t number, std::string_view record)>& visit) const;
+  Result<std::optional<std::string>> get_scheduled(TopicId topic, std::uint64_t number) const;
+  /// Puts what stands in memory and the write-ahead log into table files, of all families, and waits for that.
+  Status flush();
 
   // Scratch: survives nothing, costs no log.
   Status scratch_put(std::string_view key, std::string_view value);

@@ -47,7 +47,7 @@ StoreStatistics Store::statistics() const {
       if (impl_->env->GetFileSize(impl_->path + "/" + name, &bytes).ok()) out.disk_bytes += bytes;
     }
   }
-  for (rocksdb::ColumnFamilyHandle* family : {impl_->records, impl_->log, impl_->index, impl_->scratch}) {
+  for (rocksdb::ColumnFamilyHandle* family : {impl_->records, impl_->log, impl_->index, impl_->schedule, impl_->scratch}) {
     for (const std::string* property : {&rocksdb::DB::Properties::kSizeAllMemTables, &rocksdb::DB::Properties::kEstimateTableReadersMem}) {
       std::uint64_t bytes = 0;
       if (impl_->db->GetIntProperty(family, *property, &bytes)) out.memory_bytes += bytes;

@@ -15,6 +15,7 @@
 #include "broker/store/log_files.h"
 #include "broker/store/scratch_fronts.h"
 #include "broker/store/store.h"
+#include "broker/store/write_set.h"
 
 namespace weir::store {
 
@@ -24,10 +25,12 @@ inline rocksdb::Slice slice(std::string_view text) noexcept { return {text.data(
 struct Store::Impl {
   ~Impl();
   Status open(const std::string& directory, const StoreOptions& options);
+  rocksdb::ColumnFamilyHandle* of(Family family) const;
   Status empty_scratch(const rocksdb::ColumnFamilyOptions& settings);
   Status stop(const rocksdb::Status& status, std::string_view what);
   Status stopped_status() const;
   Status try_room() const;
+  void verify_schedule(const std::function<void(std::string place, std::string what)>& note, std::uint64_t& records) const;
   std::unique_ptr<rocksdb::Iterator> iterator(rocksdb::ColumnFamilyHandle* family, const rocksdb::Slice* lower, const rocksdb::Slice* upper) const;
 
   // Constant after open().
@@ -41,6 +44,7 @@ struct Store::Impl {
   rocksdb::ColumnFamilyHandle* records = nullptr;
   rocksdb::ColumnFamilyHandle* log = nullptr;
   rocksdb::ColumnFamilyHandle* index = nullptr;
+  rocksdb::ColumnFamilyHandle* schedule = nullptr;
   rocksdb::ColumnFamilyHandle* scratch = nullptr;
 
   rocksdb::WriteBatch batch;                      ///< of write(), kept for its buffer

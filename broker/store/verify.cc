@@ -47,6 +47,7 @@ Status check_record(std::string_view key, std::string_view value) {
     case KeyKind::kHold: return sized(25, 8);
     case KeyKind::kCommit: return sized(1, 24);
     case KeyKind::kTopicHead: return sized(9, 24);
+    case KeyKind::kScheduled: return sized(9, 16);
     case KeyKind::kCursor: return sized(17, 8);
     case KeyKind::kDeletedTopic: return sized(9, 0);
     case KeyKind::kLetterPage:
@@ -112,6 +113,7 @@ Result<VerifyReport> Store::verify() const {
     return !impl_->care_ends;
   });
   if (!scanned.ok()) note(report, "the records", scanned.message());
+  impl_->verify_schedule([&](std::string place, std::string what) { note(report, std::move(place), std::move(what)); }, report.records);
   if (impl_->care_ends) return Status{ErrorCode::cancelled, "the broker is being closed"};
   return report;
 }

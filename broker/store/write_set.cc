@@ -46,6 +46,16 @@ void WriteSet::erase_batch(TopicId topic, const format::IndexEntry& entry) {
   impl_->add(Family::kIndex, Action::kErase, format::index_key(topic, entry.first));
 }
 
+void WriteSet::put_scheduled(const format::DueKey& due, std::string_view record) {
+  impl_->add(Family::kSchedule, Action::kPut, format::scheduled_key(due.topic, due.number), record);
+  impl_->add(Family::kSchedule, Action::kPut, format::due_key(due));
+}
+
+void WriteSet::erase_scheduled(const format::DueKey& due) {
+  impl_->add(Family::kSchedule, Action::kErase, format::scheduled_key(due.topic, due.number));
+  impl_->add(Family::kSchedule, Action::kErase, format::due_key(due));
+}
+
 bool WriteSet::empty() const noexcept { return impl_->operations.empty(); }
 std::size_t WriteSet::bytes() const noexcept { return impl_->operations.size(); }
 

@@ -9,7 +9,7 @@
 
 namespace weir::store {
 
-enum class Family : unsigned char { kRecords, kLog, kIndex };
+enum class Family : unsigned char { kRecords, kLog, kIndex, kSchedule };
 enum class Action : unsigned char { kPut, kErase, kErasePrefix, kEraseRange };
 
 /// The operations, one behind the other: the families' handles are known only to the store that writes them.

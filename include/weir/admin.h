@@ -81,10 +81,25 @@ struct SettleMessageRequest {
   std::string error{};
 };
 
+/// A message that waits outside the log for its time (S-7).
 struct ScheduleInfo {
-  std::string id{};
+  std::string id{};            ///< as Published::schedule
   std::string topic{};
   Time due{};
+  std::string key{};
+  std::string message_id{};
+  std::uint64_t payload_bytes = 0;
+  Time published{};            ///< when it was taken
+};
+struct ListSchedulesRequest {
+  std::string topic{};                  ///< in the order of publishing; empty: all topics, by due time (those of ephemeral topics behind the others)
+  std::string after{};                  ///< ListSchedulesResult::next of the page before; empty: from the first on
+  std::uint32_t schedules_max = 100;    ///< 1 to 10,000
+};
+struct ListSchedulesResult {
+  std::vector<ScheduleInfo> schedules{};
+  std::string next{};                   ///< list on from here
+  bool end = false;                     ///< there was nothing behind `next` when this was read
 };
 
 /// Wait until the broker has nothing to do for these groups: nothing visible that is undelivered, leased, or due. Retries
@@ -117,6 +132,7 @@ struct BrokerStatus {
   std::uint64_t disk_bytes = 0;      ///< of the store
   std::uint64_t disk_free_bytes = 0;
   std::uint64_t recovered_crash_charges = 0;  ///< deliveries that the last death of the process was charged to, at open
+  std::uint64_t scheduled = 0;       ///< messages that wait for their time
 };
 
 }  // namespace weir

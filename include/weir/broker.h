@@ -100,8 +100,14 @@ class Broker {
   /// `act` is show, pause, resume or cancel. The job as it is then; what a pause or cancel finds done stays done, and nothing is begun after its answer.
   /// Errors: not_found; failed_precondition (it has ended); invalid_argument (another act).
   virtual void async_control_job(std::string id, std::string act, CallContext, Callback<JobInfo>) = 0;
-  virtual void async_list_schedules(std::string topic, CallContext, Callback<std::vector<ScheduleInfo>>) = 0;
+  /// What waits for its time (S-7). A message that is published, cancelled or due meanwhile is in the list or not. Errors: topic_not_found,
+  /// limit_exceeded, invalid_argument (`after` is no position).
+  virtual void async_list_schedules(ListSchedulesRequest, CallContext, Callback<ListSchedulesResult>) = 0;
+  /// Takes a message out of the schedule for good; OK means that it will not be delivered, also across a power loss. Errors: not_found (it is in the log,
+  /// or was cancelled), invalid_argument (no schedule id), outcome_unknown.
   virtual void async_cancel_schedule(std::string id, CallContext, Callback<Done>) = 0;
+  /// Puts a message into the log now instead of when it is due; its ttl runs from now. Errors: not_found (it is there, or was cancelled),
+  /// invalid_argument, storage_full, outcome_unknown.
   virtual void async_run_schedule(std::string id, CallContext, Callback<Done>) = 0;
 
   /// A transaction (S-28). `busy`, `conflict`, `lease_lost`, `already_settled`, `full`, `storage_full`, `stopped`, `limit_exceeded`, `invalid_argument`,
@@ -193,6 +199,9 @@ class Broker {
   /// The first entries of a range of keys.
   Result<ReadStateResult> scan_state(StateRange range, std::uint32_t entries_max = 1000, CallContext = {});
   Result<ReadStateResult> read_state(ReadStateRequest request, CallContext = {});
+  Result<ListSchedulesResult> list_schedules(ListSchedulesRequest request = {}, CallContext = {});
+  Status cancel_schedule(std::string id, CallContext = {});
+  Status run_schedule(std::string id, CallContext = {});
 
   Result<BackupInfo> backup(std::string directory, CallContext = {});
   Result<VerifyReport> verify(CallContext = {});

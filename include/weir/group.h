@@ -86,6 +86,7 @@ struct GroupTopicStats {
   std::uint64_t filtered = 0;         ///< total
   std::uint64_t dead_lettered = 0;    ///< total
   std::uint64_t holding = 0;          ///< dead letters that hold their key (S-25)
+  std::uint64_t scheduled = 0;        ///< messages of the topic that wait for their time (S-7): the group will get them
 };
 
 /// A group as it stands.

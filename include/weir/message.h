@@ -93,10 +93,11 @@ struct Message {
   std::string id{};            ///< the dedup id (S-6); empty: none
   Headers headers{};
   std::string content_type{};  ///< empty: not said
-  std::optional<Duration> ttl{};        ///< from commit; not delivered after it (S-8)
-  std::optional<Time> deliver_at{};     ///< waits outside the log until then (S-7)
+  std::optional<Duration> ttl{};        ///< from commit, or from deliver_at; not delivered after it (S-8)
+  std::optional<Time> deliver_at{};     ///< waits outside the log until then (S-7); up to 3,650 days ahead; not after now: at once
   /// A delete mark: the key has no value any more (S-10, TopicOptions::compact). Needs a key, and has no payload.
   bool tombstone = false;
+  std::optional<Duration> delay{};      ///< instead of deliver_at: so long after the broker takes it; 0: at once
 };
 
 /// A header of a received message, seen in place.
@@ -187,6 +188,7 @@ struct StoredMessage {
 struct Published {
   Offset offset{};           ///< of a duplicate: the first one's, or kNoOffset when only the session still knows of it
   bool duplicate = false;  ///< it was stored before and not again (S-6)
+  std::string schedule{};    ///< of a message that waits for its time (S-7): its schedule id; offset is kNoOffset then. Empty: it is in the log
 };
 inline constexpr Offset kNoOffset{~std::uint64_t{0}};
 
@@ -225,7 +227,7 @@ struct PublishRequest {
 };
 struct PublishResult {
   std::vector<Published> messages{};  ///< in the order of the request: `messages` first, then `batch`
-  Time time{};                        ///< when it was committed
+  Time time{};                        ///< when it was committed; of scheduled messages alone, when they were taken
 };
 
 }  // namespace weir

@@ -62,6 +62,8 @@ struct TopicInfo {
   std::uint64_t duplicates = 0;        ///< publishes answered as duplicates, since open
   std::uint64_t compacted = 0;         ///< messages that compaction removed, since open
   std::uint64_t dropped_unsettled = 0; ///< messages lost by `drop_oldest` before every group settled them, since open
+  std::uint64_t scheduled = 0;         ///< messages that wait for their time (S-7)
+  std::uint64_t scheduled_bytes = 0;   ///< of these, about; part of what bytes_max bounds under `reject`
 };
 
 }  // namespace weir

@@ -39,7 +39,7 @@ CONTRACT_TEST_EVERY_TOPIC("a callback is called once, and never inside the call 
   f->async_settle({}, {}, note);
   f->async_browse({.topic = "orders"}, {}, note);
   f->async_status({}, note);
-  f->async_list_schedules("orders", {}, note);
+  f->async_list_schedules({.topic = "orders"}, {}, note);
   REQUIRE(elsewhere.wait_for(12));
   expect_ok(f->close());
   CHECK(calls == 12);

@@ -64,7 +64,7 @@ class UnsupportedBroker : public Broker {
   WEIR_TEST_UNSUPPORTED(async_list_dead_letters, ListDeadLettersRequest, ListDeadLettersResult)
   WEIR_TEST_UNSUPPORTED(async_redrive, RedriveRequest, RedriveResult)
   WEIR_TEST_UNSUPPORTED(async_discard, DiscardRequest, DiscardResult)
-  WEIR_TEST_UNSUPPORTED(async_list_schedules, std::string, std::vector<ScheduleInfo>)
+  WEIR_TEST_UNSUPPORTED(async_list_schedules, ListSchedulesRequest, ListSchedulesResult)
   WEIR_TEST_UNSUPPORTED(async_cancel_schedule, std::string, Done)
   WEIR_TEST_UNSUPPORTED(async_run_schedule, std::string, Done)
   WEIR_TEST_UNSUPPORTED(async_commit, CommitRequest, CommitResult)

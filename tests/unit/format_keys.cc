@@ -50,14 +50,36 @@ TEST_CASE("keys sort as their numbers do", "[format]") {
     CHECK(redriven_key(GroupId{1}, TopicId{2}, small, Offset{~0ull}) < redriven_key(GroupId{1}, TopicId{2}, great, Offset{0}));
     CHECK(letter_page_key(TopicId{2}, 1, small) < letter_page_key(TopicId{2}, 1, great));
     CHECK(topic_key(TopicId{small}) < topic_key(TopicId{great}));
+    CHECK(scheduled_key(TopicId{small}, ~0ull) < scheduled_key(TopicId{great}, 0));
+    CHECK(scheduled_key(TopicId{3}, small) < scheduled_key(TopicId{3}, great));
+    CHECK(due_key({5, small, TopicId{9}}) < due_key({5, great, TopicId{1}}));
+    CHECK(due_key({static_cast<std::int64_t>(small >> 1), great, TopicId{9}}) <= due_key({static_cast<std::int64_t>(great >> 1), great, TopicId{9}}));
     CHECK(cursor_key(GroupId{small}, TopicId{great}) < cursor_key(GroupId{great}, TopicId{small}));
   }
+}
+
+TEST_CASE("keys of the schedule come back, and others do not pass for them", "[format][S-7]") {
+  DueKey due;
+  REQUIRE(decode_due_key(due_key({1'700'000'000'000, 42, TopicId{7}}), due));
+  CHECK(due.due_ms == 1'700'000'000'000);
+  CHECK(due.number == 42);
+  CHECK(due.topic == TopicId{7});
+  TopicId topic;
+  std::uint64_t number = 0;
+  REQUIRE(decode_scheduled_key(scheduled_key(TopicId{7}, 42), topic, number));
+  CHECK(topic == TopicId{7});
+  CHECK(number == 42);
+  CHECK_FALSE(decode_due_key(scheduled_key(TopicId{7}, 42), due));
+  CHECK_FALSE(decode_scheduled_key(due_key({1, 2, TopicId{3}}), topic, number));
+  CHECK_FALSE(decode_due_key(due_key({1, 2, TopicId{3}}).substr(1), due));
+  CHECK_FALSE(decode_due_key("", due));
+  CHECK_FALSE(decode_scheduled_key("m", topic, number));
 }
 
 TEST_CASE("each kind of key has a first byte of its own", "[format]") {
   const std::vector<std::string> keys = {store_key(), commit_key(), dedup_key(1, 2), group_key(GroupId{1}), topic_head_key(TopicId{1}),
                                          cursor_key(GroupId{1}, TopicId{2}), letter_page_key(TopicId{1}, 0, 2), page_key(GroupId{1}, TopicId{2}, 3),
-                                         session_key("s"), key_last_key(TopicId{1}, "k"), request_key("r"), state_key("s"), topic_key(TopicId{1}), redriven_key(GroupId{1}, TopicId{2}, 3, Offset{4}),
+                                         session_key("s"), key_last_key(TopicId{1}, "k"), request_key("r"), state_key("s"), scheduled_count_key(TopicId{1}), topic_key(TopicId{1}), redriven_key(GroupId{1}, TopicId{2}, 3, Offset{4}),
                                          retry_key(GroupId{1}, TopicId{2}, Offset{3}), deleted_topic_key(TopicId{1})};
   std::set<char> firsts;
   for (const std::string& key : keys) firsts.insert(key.front());

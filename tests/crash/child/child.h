@@ -20,6 +20,8 @@ int run_suspects(const std::string& store);
 int run_redrive(const std::string& store, const std::string& ledger);
 /// A bank (bank.h) until it is killed; `finish`: works off what there is, and ends.
 int run_bank(const std::string& store, std::uint64_t seed, bool finish);
+/// Schedules, cancels and runs messages until it is killed.
+int run_schedules(const std::string& store, const std::string& notes, std::uint64_t seed);
 /// Opens the store, says so, and waits for the end of its input.
 int run_hold(const std::string& store);
 
