@@ -171,15 +171,9 @@ bool Schedules::enter(Due& due, Time ttl_from, Time now, Commit& commit) {
   if (!erase(due, commit)) return false;
   TopicState& topic = *engine_.topics_by_id_.at(due.key.topic.value);
   Message& message = due.record->message;
-  Build& build = engine_.build_of(topic, commit, now);
-  if (message.ttl) message.ttl = ttl_from + *message.ttl - build.time;
-  topic.next = topic.next + 1;
-  build.messages.push_back(&message);
-  ++build.count;
-  build.bytes += due.record->bytes;
-  topic.bytes_building += due.record->bytes;
+  if (message.ttl) message.ttl = ttl_from + *message.ttl - engine_.build_of(topic, commit, now).time;
   // It is visible once the move holds at the level that its publisher asked for: before that, a power loss would take the move back.
-  build.power = build.power || due.record->durability == Durability::kPower;
+  (void)engine_.place(topic, message, nullptr, due.record->durability, commit, now);
   return true;
 }
 

@@ -183,6 +183,44 @@ CONTRACT_TEST("all of ephemeral_bytes_max may be scheduled, and no more", "[S-7]
   CHECK(f->status().value().ephemeral_bytes == 0);
 }
 
+CONTRACT_TEST_EVERY_TOPIC("a transaction may publish for later, wholly or not at all, and once", "[S-7][S-28][S-6]") {
+  f.topic("orders");
+  f.topic("mails", {.payload_bytes_max = 10});
+  f.group("orders", "billing");
+  CommitRequest request;
+  request.request_id = "request-1";
+  request.publishes = {{"orders", {.payload = "later", .delay = 1h}}, {"orders", {.payload = "now"}}, {"mails", {.payload = "mail", .id = "m", .delay = 2h}}};
+  const CommitResult first = f->commit(request).value();
+  REQUIRE(first.publishes.size() == 3);
+  CHECK_FALSE(first.publishes[0].schedule.empty());
+  CHECK(first.publishes[1].offset == Offset{0});
+  const auto repeated = [&] {
+    const CommitResult again = f->commit(request).value();
+    REQUIRE(again.publishes.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) {
+      CHECK(again.publishes[i].schedule == first.publishes[i].schedule);
+      CHECK(again.publishes[i].offset == first.publishes[i].offset);
+    }
+  };
+  repeated();
+  if (f.kind() == TopicKind::kDurable) {
+    f.reopen();
+    repeated();
+  }
+  CHECK(f.topic_info("orders").scheduled == 1);
+  CHECK(f.topic_info("mails").scheduled == 1);
+  request.request_id = "request-2";
+  request.publishes = {{"orders", {.payload = "never", .delay = 1h}}, {"mails", {.payload = "too large for it"}}};
+  expect_error(f->commit(request), ErrorCode::limit_exceeded);
+  request.publishes = {{"orders", {.payload = "never", .delay = -1h}}};
+  expect_error(f->commit(request), ErrorCode::invalid_argument, "delay");
+  CHECK(f.topic_info("orders").scheduled == 1);
+  f.ack(f.one("orders", "billing"));
+  f.advance(1h);
+  CHECK(text(f.one("orders", "billing")) == "later");
+  expect_ok(f->cancel_schedule(first.publishes[2].schedule));
+}
+
 CONTRACT_TEST("a verified store has its schedules checked", "[S-7]") {
   f.topic("orders");
   const std::uint64_t before = f->verify().value().records;
