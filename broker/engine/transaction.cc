@@ -32,9 +32,11 @@ base::Hash128 content_of(const CommitRequest& request, std::uint64_t seed) {
   number(request.publishes.size());
   for (const auto& [topic, message] : request.publishes) {
     text(topic), text(message.key), text(message.payload.text()), text(message.id), text(message.content_type);
+    number(message.tombstone);
     number(message.headers.size());
     for (const Header& header : message.headers) text(header.name), text(header.value);
     number(message.ttl ? 1 + static_cast<std::uint64_t>(message.ttl->count()) : 0);
+    number(message.delay ? 1 + static_cast<std::uint64_t>(message.delay->count()) : 0);
     number(message.deliver_at ? 1 + static_cast<std::uint64_t>(message.deliver_at->time_since_epoch().count()) : 0);
     number(message.delay ? 1 + static_cast<std::uint64_t>(message.delay->count()) : 0);
     number(message.tombstone);

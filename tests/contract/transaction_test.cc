@@ -222,6 +222,33 @@ CONTRACT_TEST("one level for all of it: the topics' highest, power for state, or
   CHECK(f.topic_info("out").visible == f.topic_info("out").next);
 }
 
+CONTRACT_TEST("a nearly full disk refuses what makes the store larger; settlements and erases go on", "[S-28][S-32]") {
+  set_up(f, {"1"});
+  put(f, "old", "x");
+  f.close();
+  f.options.reserve_bytes = std::uint64_t{1} << 60;
+  REQUIRE(eventually([&] { return f->status().value().state == StoreState::kStorageFull; }));
+  const Delivered delivered = f.one("in", "g");
+  Transaction publishing = f->begin_transaction();
+  publishing.ack(delivered.token);
+  publishing.publish("out", {.payload = "never"});
+  expect_error(publishing.commit(), ErrorCode::storage_full);
+  Transaction putting = f->begin_transaction();
+  putting.ack(delivered.token);
+  putting.put("new", "x");
+  expect_error(putting.commit(), ErrorCode::storage_full);
+  CHECK(f.stats("in", "g").in_flight == 1);
+  Transaction smaller = f->begin_transaction();
+  smaller.ack(delivered.token);
+  smaller.erase("old");
+  expect_ok(smaller.commit());
+  f.options.reserve_bytes = 0;
+  f.reopen();
+  CHECK(state(f, "old") == std::nullopt);
+  CHECK(state(f, "new") == std::nullopt);
+  CHECK(f.stats("in", "g").depth == 0);
+}
+
 CONTRACT_TEST("an empty transaction is OK, an ended one is not used again", "[S-28]") {
   Transaction tx = f->begin_transaction();
   expect_ok(tx.commit());

@@ -17,7 +17,7 @@ Driver::~Driver() = default;
 const std::vector<Driver::Operation>& Driver::all_operations() {
   static const std::vector<Operation> all = {
       {12, &Driver::create_topic},  {1, &Driver::delete_topic},        {14, &Driver::create_group},        {2, &Driver::delete_group},
-      {160, &Driver::publish},      {30, &Driver::publish_over_topics}, {30, &Driver::publish_in_session}, {220, &Driver::fetch},
+      {160, &Driver::publish},      {30, &Driver::publish_over_topics}, {30, &Driver::publish_in_session}, {60, &Driver::transact}, {220, &Driver::fetch},
       {60, &Driver::begin},         {240, &Driver::settle},            {60, &Driver::settle_many},         {60, &Driver::settle_stale},
       {20, &Driver::extend},        {90, &Driver::advance},            {12, &Driver::advance_far},         {30, &Driver::redrive},
       {14, &Driver::discard},
@@ -89,11 +89,14 @@ void Driver::store(PublishRequest request) {
   for (const TopicMessage& m : request.batch) all.push_back(m);
   const auto answer = broker_->publish(std::move(request));
   MODEL_EXPECT(answer.ok(), "publish: " << answer.status());
-  MODEL_EXPECT(answer->messages.size() == all.size(), "an answer for each message");
-  const std::int64_t time = answer->time.time_since_epoch().count();
+  stored(all, answer->messages, answer->time.time_since_epoch().count());
+}
+
+void Driver::stored(const std::vector<TopicMessage>& all, const std::vector<Published>& published, std::int64_t time) {
+  MODEL_EXPECT(published.size() == all.size(), "an answer for each message");
   for (std::size_t i = 0; i < all.size(); ++i) {
     RefTopic& topic = reference_.topics.at(all[i].topic);
-    const Published& got = answer->messages[i];
+    const Published& got = published[i];
     if (const auto first = reference_.find_id(topic, all[i].message.id)) {
       MODEL_EXPECT(got.duplicate && got.offset.value == *first,
                    topic.name << ": id " << all[i].message.id << " stored again at " << got.offset << ", was at " << *first);

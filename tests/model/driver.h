@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,6 +47,7 @@ class Driver {
   void publish();
   void publish_over_topics();
   void publish_in_session();
+  void transact();
   void fetch();
   void begin();
   void settle();
@@ -70,11 +72,14 @@ class Driver {
   void check_letters();
   void check_status();
   void drain_all();
+  void check_state();   // driver_transactions.cc
 
   void open();
   Message random_message(const RefTopic& topic);
   RefMessage reference_of(const Message& message, std::int64_t time) const;
   void store(PublishRequest request);
+  /// What a publish or a transaction was answered for its messages.
+  void stored(const std::vector<TopicMessage>& all, const std::vector<Published>& published, std::int64_t time);
   /// The whole request is a repetition: nothing is stored.
   FetchResult do_fetch(RefGroup& group, FetchRequest request, const std::string& must);
   void do_settle(std::vector<Settlement> settlements);
@@ -101,6 +106,7 @@ class Driver {
     GroupId group_id;
   };
   std::vector<Member> members_;
+  std::map<std::string, std::string> state_;   // the application's
   std::uint64_t next_payload_ = 0, next_fetch_ = 0, next_name_ = 0, last_incarnation_ = 0;
 };
 

@@ -368,6 +368,9 @@ void Driver::seek() {
   if (topic.options.discard_settled) return;
   for (const auto& [key, item] : progress.items)
     if (item.letter != 0 && !item.settled()) return;   // what a seek does to those is left open
+  // What a fetch found expired becomes a dead letter with the next commit, which is this one at the latest.
+  const auto written = broker_->commit({});
+  MODEL_EXPECT(written.ok(), "an empty transaction: " << written.status());
   compare_letters(*group, name);
   const std::uint64_t to = dice_.below(topic.messages.size() + 2);
   note("seek " + name + "/" + group->name + " to " + std::to_string(to));
@@ -439,6 +442,7 @@ void Driver::reopen() {
   open();
   check_status();
   check_figures();
+  check_state();
 }
 
 }  // namespace weir::model

@@ -64,7 +64,7 @@ void run(DriverOptions options) {
 
 }  // namespace
 
-TEST_CASE("random operations, with reopening, agree with the reference", "[model][S-3][S-6][S-9][S-12][S-13][S-14][S-16][S-17][S-18][S-22][S-23][S-25][S-26][S-27]") {
+TEST_CASE("random operations, with reopening, agree with the reference", "[model][S-3][S-6][S-9][S-12][S-13][S-14][S-16][S-17][S-18][S-22][S-23][S-25][S-26][S-27][S-28]") {
   for (const std::uint64_t seed : seeds()) {
     DriverOptions options;
     options.seed = seed;
