@@ -23,7 +23,7 @@ void wait_a_little(std::uint32_t conflicts, Clock& clock, const CallContext& con
   const auto most = std::min<std::chrono::microseconds>(kWaitMax, kWaitFirst * (1u << std::min(conflicts, 10u)));
   std::chrono::microseconds wait(random.below(static_cast<std::uint64_t>(most.count()) + 1));
   if (context.deadline)
-    if (const std::optional<Duration> left = clock.real_time_until(*context.deadline)) wait = std::min<std::chrono::microseconds>(wait, *left);
+    if (const std::optional<Duration> left = clock.real_time_until(*context.deadline)) wait = std::min<std::chrono::microseconds>(wait, std::min<Duration>(*left, 1s));
   if (wait > 0us) std::this_thread::sleep_for(wait);
 }
 

@@ -56,7 +56,7 @@ Status validate_edited(const Message& edited, std::size_t chosen) {
   if (chosen > kEditedLettersMax)
     return {ErrorCode::limit_exceeded, "letters: " + std::to_string(chosen) + " are to be edited; the limit is " + std::to_string(kEditedLettersMax)};
   if (!edited.key.empty() || !edited.id.empty()) return {ErrorCode::invalid_argument, "edited: key and id are kept, and must be empty"};
-  if (edited.ttl || edited.deliver_at) return {ErrorCode::invalid_argument, "edited: ttl and deliver_at have no meaning for what was published long ago"};
+  if (edited.ttl || edited.deliver_at || edited.delay) return {ErrorCode::invalid_argument, "edited: ttl, deliver_at and delay have no meaning for what was published long ago"};
   static const TopicOptions widest{.payload_bytes_max = static_cast<std::uint32_t>(kPayloadBytesMax)};
   Status valid = validate_message(edited, widest);
   return valid.ok() ? valid : Status{valid.code(), "edited: " + valid.message()};

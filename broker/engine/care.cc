@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "broker/base/hash.h"
 #include "broker/core/item.h"
 #include "broker/engine/answer.h"
 #include "broker/store/backups.h"
@@ -22,7 +23,10 @@ constexpr const char* kRestoring = "restoring";   // what an interrupted restore
 Status no_disk() { return {ErrorCode::unsupported, "a broker without a disk has nothing to back up"}; }
 
 Status file_error(const fs::path& path, const std::error_code& error) {
-  return {error == std::errc::no_space_on_device ? ErrorCode::storage_full : ErrorCode::stopped, path.string() + ": " + error.message()};
+  const bool place = error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory || error == std::errc::permission_denied ||
+                     error == std::errc::read_only_file_system || error == std::errc::invalid_argument;
+  const ErrorCode code = error == std::errc::no_space_on_device ? ErrorCode::storage_full : place ? ErrorCode::invalid_argument : ErrorCode::stopped;
+  return {code, "\"" + path.string() + "\": " + error.message()};
 }
 
 /// That names in a directory are what they are is on the device.
@@ -109,7 +113,7 @@ void Engine::async_backup(std::string directory, CallContext context, Callback<B
   if (usable.ok() && directory.empty()) usable = {ErrorCode::invalid_argument, "directory: empty"};
   if (!usable.ok()) return answer<BackupInfo>(std::move(done), usable, context);
   auto backup = [this, directory = std::move(directory)]() -> Result<BackupInfo> {
-    Result<BackupInfo> made = store_->backup(directory, incarnation_);
+    Result<BackupInfo> made = store_->backup(directory, incarnation_, base::hash64("a store's name in its backups", hash_seed_));
     if (made.ok()) log(LogLevel::kInfo, "backed up to " + directory + ": backup " + std::to_string(made->number) + ", " + std::to_string(made->bytes) + " bytes");
     return made;
   };
@@ -144,6 +148,7 @@ Status prune_backups(std::string_view directory, std::uint32_t keep) {
 }
 
 Status restore_backup(std::string_view directory, std::string_view location, RestoreOptions options) {
+  if (location.empty()) return {ErrorCode::invalid_argument, "location: empty"};
   const auto backups = store::Backups::open(std::string(directory), false);
   if (!backups.ok()) return backups.status();
   const std::vector<BackupInfo> all = (*backups)->list();

@@ -17,7 +17,7 @@ std::chrono::steady_clock::time_point steady_deadline(const CallContext& context
   if (!context.deadline) return steady_clock::time_point::max();
   const std::optional<Duration> left = clock.real_time_until(*context.deadline);
   if (!left) return clock.now() >= *context.deadline ? steady_clock::now() : steady_clock::time_point::max();
-  return steady_clock::now() + *left;
+  return steady_clock::now() + std::min<Duration>(*left, hours{24 * 365});
 }
 
 }  // namespace

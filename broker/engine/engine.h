@@ -251,10 +251,12 @@ class Engine final : public Broker {
   Status decide_publish(Op& op, Commit& commit, After& after);
   bool all_known(const PublishRequest& request, const IdHashes& ids, Time now) const;
   Status check_for_topic(const TopicState& topic, const Message& message, std::uint64_t bytes_more) const;
+  Status check_for_topics(const PublishRequest& request, const IdHashes& ids, TopicState& future, Time now) const;
+  Status check_ephemeral_room(const PublishRequest& request, const IdHashes* ids, const TopicState* future, Time now);
   Published place(TopicState& topic, const Message& message, const base::Hash128* id, Durability level, Commit& commit, Time now);
   Build& build_of(TopicState& topic, Commit& commit, Time now);
   bool try_publish_ephemeral(PublishRequest& request, const CallContext& context, Callback<PublishResult>& done);
-  Status decide_ephemeral(PublishRequest& request, PublishResult& result, After& after);
+  Status decide_ephemeral(PublishRequest& request, PublishResult& result, After& after, const TopicState* future = nullptr, const std::function<void()>& make = {});
   void repeat_answers(const PublishRequest& request, const core::Sessions::Answer& answer, PublishResult& result) const;
   void add_ephemeral(TopicState& topic, std::vector<Message> messages, Time now, PublishResult& result, After& after);
   void append_chunk(TopicState& topic, ChunkPtr chunk, After& after);

@@ -53,6 +53,7 @@ Status Engine::check_expected(std::span<const ExpectedLast> expected, const KeyL
     }
     if (!topic->options.track_keys)
       return {ErrorCode::failed_precondition, "expected: topic \"" + each.topic + "\" does not keep the last offsets of keys (track_keys)"};
+    if (lasts == nullptr) return {ErrorCode::invalid_argument, "expected: durable \"" + each.topic + "\" and ephemeral topics do not mix in one request"};
     const KeyLasts::Last& last = lasts->lasts[next++];
     const bool same_topic = last.topic == topic->id || last.topic == TopicId{};
     if (!same_topic || key_writes_.check(lasts->commit, format::key_last_key(topic->id, *each.key)).verdict != core::RecentWrites::Verdict::kUnchanged)

@@ -352,7 +352,7 @@ void Engine::async_fetch(FetchRequest request, CallContext context, Callback<Fet
   waiter->until = std::chrono::steady_clock::now() + std::min<Duration>(request.wait, std::chrono::hours{24});
   if (context.deadline)
     if (const auto left = options_.clock->real_time_until(*context.deadline))
-      waiter->until = std::min(waiter->until, std::chrono::steady_clock::now() + std::min<std::chrono::nanoseconds>(*left, std::chrono::hours{24}));
+      waiter->until = std::min(waiter->until, std::chrono::steady_clock::now() + std::min<Duration>(*left, std::chrono::hours{24}));
   waiter->member = request.member;
   if (context.caller_waits) return fetch_blocking(std::move(request), std::move(context), std::move(waiter), std::move(done));
   if (Status room = check_room(context); !room.ok()) return answer<FetchResult>(std::move(done), room, context);

@@ -134,30 +134,34 @@ Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
   if (Status state = publishable(); !state.ok()) return state;
   Durability level = request.durability.value_or(Durability::kMemory);
   bool ephemeral = false;
+  TopicState future;                   // stands for topics that will be made when nothing is refused
+  std::vector<std::string> to_make;
   TopicState* topic = nullptr;
-  absl::flat_hash_map<const TopicState*, std::uint64_t> capped;   // bytes for each topic that has a cap
-  Status checked = for_each_message(request, [&](const std::string& name, const Message& message) -> Status {
-    if (topic == nullptr || *topic->name != name) {
-      topic = find_topic(name);
-      if (topic == nullptr) {
-        Status missing = topic_missing(name);
-        if (!options_.auto_create_topics || missing != ErrorCode::topic_not_found || core::is_internal(name)) return missing;
-        Result<TopicPtr> made = make_topic(name, options_.topic_defaults, {}, {}, commit.set, after);
-        if (!made.ok()) return made.status();
-        topic = made->get();
-      }
-      if (!request.durability) level = std::max(level, topic->options.durability);
+  const std::string* last = nullptr;
+  const Status found = for_each_message(request, [&](const std::string& name, const Message&) -> Status {
+    if (last != nullptr && *last == name) return {};
+    last = &name;
+    topic = find_topic(name);
+    if (topic == nullptr) {
+      Status missing = topic_missing(name);
+      if (!options_.auto_create_topics || missing != ErrorCode::topic_not_found || core::is_internal(name)) return missing;
+      if (!store_ && !options_.topic_defaults.ephemeral) return {ErrorCode::invalid_argument, "ephemeral: a broker without a disk has ephemeral topics only"};
+      if (std::find(to_make.begin(), to_make.end(), name) == to_make.end()) to_make.push_back(name);
+      future.options = options_.topic_defaults;
+      topic = &future;
     }
+    if (!request.durability) level = std::max(level, topic->options.durability);
     ephemeral = ephemeral || topic->options.ephemeral;
-    if (topic->options.bytes_max == 0) return check_for_topic(*topic, message, 0);
-    return check_for_topic(*topic, message, capped[topic] += core::message_bytes(message) + kRecordBytes);
+    return {};
   });
+  if (!found.ok()) return found;
   // Only now is it known that the topics are ephemeral: they were made by what stood before this in the queue, or by this.
   if (ephemeral) {
     op.level = Durability::kMemory;
-    return decide_ephemeral(op.request, op.result, after);
+    return decide_ephemeral(op.request, op.result, after, &future, [&] {
+      for (const std::string& name : to_make) (void)make_topic(name, options_.topic_defaults, {}, {}, commit.set, after);
+    });
   }
-  if (!checked.ok()) return checked;
   if (level == Durability::kMemory) return {ErrorCode::invalid_argument, "durability: memory is for ephemeral topics; choose process or power"};
   op.level = level;
 
@@ -172,11 +176,14 @@ Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
       return {};
     }
   }
-
+  if (Status fits = check_for_topics(request, op.ids, future, now); !fits.ok()) return fits;
   if (!request.expected.empty()) {
     const Status expected = check_expected(request.expected, op.key_lasts.get());
     if (!expected.ok() && !all_known(request, op.ids, now)) return expected;
   }
+  for (const std::string& name : to_make)
+    if (Result<TopicPtr> made = make_topic(name, options_.topic_defaults, {}, {}, commit.set, after); !made.ok()) return made.status();
+  topic = find_topic(request.messages.empty() ? request.batch.front().topic : request.topic);
   op.result.messages.reserve(count);
   std::size_t index = 0;
   for (std::size_t i = 0; i < op.ids.size() && i < kIdsAhead; ++i) dedup_.prefetch(topic->id, op.ids[i]);
@@ -199,6 +206,28 @@ Status Engine::decide_publish(Op& op, Commit& commit, After& after) {
                    format::encode(format::SessionRecord{state.last_sequence, state.last_used, state.request_sequence, state.request_offsets, state.request_time}));
   }
   return {};
+}
+
+/// Limits and caps of the topics. What a topic has already it takes again as a duplicate, however full it is (S-6); whether it has it is only looked at when
+/// something is in the way.
+Status Engine::check_for_topics(const PublishRequest& request, const IdHashes& ids, TopicState& future, Time now) const {
+  const auto check = [&](bool but_duplicates) {
+    const TopicState* topic = nullptr;
+    const std::string* last = nullptr;
+    absl::flat_hash_map<std::string_view, std::uint64_t> capped;   // bytes for each topic that has a cap
+    std::size_t i = 0;
+    return for_each_message(request, [&](const std::string& name, const Message& message) -> Status {
+      if (last == nullptr || *last != name) topic = find_topic(name);
+      last = &name;
+      if (topic == nullptr) future.name = std::make_shared<const std::string>(name);
+      const TopicState& to = topic != nullptr ? *topic : future;
+      const std::size_t index = i++;
+      if (but_duplicates && !message.id.empty() && dedup_.find(to.id, ids[index], now, to.options.dedup_window)) return {};
+      return check_for_topic(to, message, to.options.bytes_max == 0 ? 0 : capped[name] += core::message_bytes(message) + kRecordBytes);
+    });
+  };
+  Status checked = check(false);
+  return checked.ok() || ids.empty() ? checked : check(true);
 }
 
 /// Whether every message has an id that its topic knows: then nothing of the request is stored again.
@@ -307,32 +336,20 @@ bool Engine::try_publish_ephemeral(PublishRequest& request, const CallContext& c
   return true;
 }
 
-Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, After& after) {
+Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, After& after, const TopicState* future, const std::function<void()>& make) {
   if (request.durability && *request.durability != Durability::kMemory)
     return {ErrorCode::invalid_argument, "durability: ephemeral topics have `memory` only"};
-  std::uint64_t bytes = 0;
-  TopicState* topic = nullptr;
-  absl::flat_hash_map<const TopicState*, std::uint64_t> capped;
-  Status checked = for_each_message(request, [&](const std::string& name, const Message& message) -> Status {
-    if (topic == nullptr || *topic->name != name) topic = find_topic(name);
+  const Time now = options_.clock->now();
+  const std::size_t count = request.messages.size() + request.batch.size();
+  const Status found = for_each_message(request, [&](const std::string& name, const Message&) -> Status {
+    const TopicState* topic = find_topic(name);
+    if (topic == nullptr) topic = future;
     if (topic == nullptr) return topic_missing(name);
     if (!topic->options.ephemeral) return {ErrorCode::invalid_argument, "topic: durable \"" + name + "\" and ephemeral topics do not mix in one request"};
     if (topic->internal) return {ErrorCode::invalid_argument, "topic: \"" + name + "\" belongs to the broker"};
-    if (message.payload.size() > topic->options.payload_bytes_max)
-      return {ErrorCode::limit_exceeded, "payload: " + std::to_string(message.payload.size()) + " bytes; payload_bytes_max of topic \"" + name + "\" is " +
-                                             std::to_string(topic->options.payload_bytes_max)};
-    const std::uint64_t more = core::message_bytes(message) + sizeof(Message);
-    bytes += more;
-    if (topic->options.bytes_max != 0 && topic->options.cap_policy == CapPolicy::kReject && topic->bytes() + topic->scheduled_bytes + (capped[topic] += more) > topic->options.bytes_max)
-      return {ErrorCode::full, "topic \"" + name + "\" is at its cap: bytes_max is " + std::to_string(topic->options.bytes_max)};
     return {};
   });
-  if (!checked.ok()) return checked;
-  if (ephemeral_bytes_ + bytes > options_.ephemeral_bytes_max && !make_ephemeral_room(bytes))
-    return {ErrorCode::full, "ephemeral topics hold " + std::to_string(ephemeral_bytes_) + " bytes that groups have not settled; ephemeral_bytes_max is " +
-                                 std::to_string(options_.ephemeral_bytes_max)};
-  const Time now = options_.clock->now();
-  const std::size_t count = request.messages.size() + request.batch.size();
+  if (!found.ok()) return found;
   if (request.session) {
     core::Sessions::Answer answer = ephemeral_sessions_.check(request.session->session, request.session->sequence, count, now);
     if (!answer.status().ok()) return answer.status();
@@ -342,10 +359,17 @@ Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, 
       return {};
     }
   }
+  if (Status fits = check_ephemeral_room(request, nullptr, future, now); !fits.ok()) {
+    // What a topic has already it takes again as a duplicate, however full it is (S-6).
+    const IdHashes ids = hash_ids(request);
+    if (!ids.empty()) fits = check_ephemeral_room(request, &ids, future, now);
+    if (!fits.ok()) return fits;
+  }
   if (Status expected = check_expected(request.expected, nullptr); !expected.ok() && !all_known(request, hash_ids(request), now)) return expected;
+  if (make) make();
   result.time = now;
   result.messages.reserve(count);
-  if (!request.messages.empty()) add_ephemeral(request.batch.empty() ? *topic : *find_topic(request.topic), std::move(request.messages), now, result, after);
+  if (!request.messages.empty()) add_ephemeral(*find_topic(request.topic), std::move(request.messages), now, result, after);
   // Runs of one topic stay together; what follows another topic's message is a run of its own.
   for (std::size_t i = 0; i < request.batch.size();) {
     std::vector<Message> run;
@@ -360,6 +384,35 @@ Status Engine::decide_ephemeral(PublishRequest& request, PublishResult& result, 
     for (const Published& published : result.messages) offsets.push_back(core::place_of(published));
     (void)ephemeral_sessions_.record(request.session->session, request.session->sequence, offsets, now);
   }
+  return {};
+}
+
+/// Limits and caps of ephemeral topics, and the room for all of them; with `ids` only for what is no duplicate.
+Status Engine::check_ephemeral_room(const PublishRequest& request, const IdHashes* ids, const TopicState* future, Time now) {
+  std::uint64_t bytes = 0;
+  std::size_t i = 0;
+  const TopicState* topic = nullptr;
+  const std::string* last = nullptr;
+  absl::flat_hash_map<std::string_view, std::uint64_t> capped;
+  const Status checked = for_each_message(request, [&](const std::string& name, const Message& message) -> Status {
+    if (last == nullptr || *last != name) topic = find_topic(name);
+    last = &name;
+    if (topic == nullptr) topic = future;
+    const std::size_t index = i++;
+    if (ids != nullptr && !message.id.empty() && dedup_.find(topic->id, (*ids)[index], now, topic->options.dedup_window)) return {};
+    if (message.payload.size() > topic->options.payload_bytes_max)
+      return {ErrorCode::limit_exceeded, "payload: " + std::to_string(message.payload.size()) + " bytes; payload_bytes_max of topic \"" + name + "\" is " +
+                                             std::to_string(topic->options.payload_bytes_max)};
+    const std::uint64_t more = core::message_bytes(message) + sizeof(Message);
+    bytes += more;
+    if (topic->options.bytes_max != 0 && topic->options.cap_policy == CapPolicy::kReject && topic->bytes() + topic->scheduled_bytes + (capped[name] += more) > topic->options.bytes_max)
+      return {ErrorCode::full, "topic \"" + name + "\" is at its cap: bytes_max is " + std::to_string(topic->options.bytes_max)};
+    return {};
+  });
+  if (!checked.ok()) return checked;
+  if (ephemeral_bytes_ + bytes > options_.ephemeral_bytes_max && !make_ephemeral_room(bytes))
+    return {ErrorCode::full, "ephemeral topics hold " + std::to_string(ephemeral_bytes_) + " bytes that groups have not settled; ephemeral_bytes_max is " +
+                                 std::to_string(options_.ephemeral_bytes_max)};
   return {};
 }
 

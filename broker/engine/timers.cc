@@ -80,7 +80,7 @@ void Engine::timer_loop() {
     timer_sleeps_until_ = std::min({timers_.empty() ? INT64_MAX : timers_.begin()->first, workbench_->next_due_ms(), schedules_.next_due_ms()});
     if (timer_sleeps_until_ != INT64_MAX) {
       const auto wait = options_.clock->real_time_until(Time{Duration{timer_sleeps_until_}});
-      if (wait) until = std::min(until, real + *wait);
+      if (wait) until = std::min(until, real + std::min<Duration>(*wait, std::chrono::hours{24}));
     }
     // A drain may be cancelled or late without anything else happening.
     if (!drains_.empty()) until = std::min(until, real + std::chrono::milliseconds(20));

@@ -172,13 +172,15 @@ void Engine::async_list_topics(ListTopicsRequest request, CallContext context, C
   const Use use(*this);
   Status valid = check_usable();
   if (valid.ok()) valid = core::validate_source(request.pattern);
+  if (valid.ok() && (request.topics_max < 1 || request.topics_max > 10'000))
+    valid = {ErrorCode::limit_exceeded, "topics_max: " + std::to_string(request.topics_max) + "; 1 to 10000"};
   if (!valid.ok()) return answer<ListTopicsResult>(std::move(done), valid, context);
   ListTopicsResult out;
   {
     Lock lock(core_);
     std::vector<const TopicState*> found;
     for (const auto& [name, topic] : topics_)
-      if (name > request.after && (topic->internal ? request.include_internal && request.pattern == ">" : core::matches(request.pattern, name))) found.push_back(topic.get());
+      if (name > request.after && (topic->internal ? request.include_internal && (request.pattern == ">" || request.pattern == name) : core::matches(request.pattern, name))) found.push_back(topic.get());
     std::sort(found.begin(), found.end(), [](const TopicState* a, const TopicState* b) { return *a->name < *b->name; });
     out.end = found.size() <= request.topics_max;
     if (!out.end) found.resize(request.topics_max);

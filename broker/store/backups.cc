@@ -30,9 +30,10 @@ Backups::~Backups() = default;
 Result<std::unique_ptr<Backups>> Backups::open(const std::string& directory, bool create, rocksdb::Env* env) {
   std::error_code error;
   const bool exists = std::filesystem::is_directory(directory, error);
-  if (!exists && !create) return Status{ErrorCode::not_found, directory + ": no directory of backups"};
+  if (!create && (!exists || !std::filesystem::is_directory(directory + "/meta", error))) return Status{ErrorCode::not_found, directory + ": no directory of backups"};
+  error.clear();
   if (!exists) std::filesystem::create_directories(directory, error);
-  if (error) return Status{error == std::errc::no_space_on_device ? ErrorCode::storage_full : ErrorCode::stopped, directory + ": " + error.message()};
+  if (error) return Status{error == std::errc::no_space_on_device ? ErrorCode::storage_full : ErrorCode::invalid_argument, "directory: " + directory + ": " + error.message()};
   rocksdb::BackupEngineOptions options(directory);
   options.share_table_files = true;
   options.share_files_with_checksum = true;
@@ -49,12 +50,18 @@ Result<std::unique_ptr<Backups>> Backups::open(const std::string& directory, boo
   return out;
 }
 
-Result<BackupInfo> Backups::add(rocksdb::DB* db, std::uint64_t incarnation) {
+Result<BackupInfo> Backups::add(rocksdb::DB* db, std::uint64_t incarnation, std::uint64_t store) {
+  const std::string name = std::to_string(store);
+  std::vector<rocksdb::BackupInfo> others;
+  engine_->GetBackupInfo(&others);
+  for (const rocksdb::BackupInfo& other : others)
+    if (other.app_metadata.substr(other.app_metadata.find(' ') + 1) != name)
+      return Status{ErrorCode::failed_precondition, directory_ + ": backup " + std::to_string(other.backup_id) + " is of another store; choose a directory for each store"};
   rocksdb::CreateBackupOptions options;
   // What is in table files is shared with other backups; the log is not.
   options.flush_before_backup = true;
   rocksdb::BackupID number = 0;
-  const rocksdb::IOStatus made = engine_->CreateNewBackupWithMetadata(options, db, std::to_string(incarnation), &number);
+  const rocksdb::IOStatus made = engine_->CreateNewBackupWithMetadata(options, db, std::to_string(incarnation) + ' ' + name, &number);
   if (made.IsIncomplete()) return Status{ErrorCode::cancelled, "the broker was closed while it was backed up"};
   if (!made.ok()) return error_of(made, "backing up to " + directory_);
   rocksdb::BackupInfo backup;

@@ -27,7 +27,8 @@ class Backups {
   ~Backups();
 
   /// Backs up a database that is in use. What was written before this call is in it, and of what is written meanwhile a part without gaps.
-  Result<BackupInfo> add(rocksdb::DB* db, std::uint64_t incarnation);
+  /// `store` tells whose it is: failed_precondition when the directory has backups of another store.
+  Result<BackupInfo> add(rocksdb::DB* db, std::uint64_t incarnation, std::uint64_t store);
   std::vector<BackupInfo> list() const;
   Status prune(std::uint32_t keep);
   /// Puts a backup's database into the directory `to`, which it creates.

@@ -143,7 +143,7 @@ class Store {
   /// Reads everything and checks every checksum. Errors: cancelled (by end_care), stopped; what is wrong with the store is in the report.
   Result<VerifyReport> verify() const;
   /// Adds a backup to a directory of them (backups.h), while the store is in use. Errors: busy (another one is under way), cancelled, storage_full …
-  Result<BackupInfo> backup(const std::string& directory, std::uint64_t incarnation);
+  Result<BackupInfo> backup(const std::string& directory, std::uint64_t incarnation, std::uint64_t name);
   /// Ends what verify() and backup() do on other threads; later ones end at once.
   void end_care();
 

@@ -60,7 +60,7 @@ StoreStatistics Store::statistics() const {
   return out;
 }
 
-Result<BackupInfo> Store::backup(const std::string& directory, std::uint64_t incarnation) {
+Result<BackupInfo> Store::backup(const std::string& directory, std::uint64_t incarnation, std::uint64_t name) {
   std::shared_ptr<Backups> backups;
   {
     std::lock_guard lock(impl_->care_mutex);
@@ -70,7 +70,7 @@ Result<BackupInfo> Store::backup(const std::string& directory, std::uint64_t inc
     if (!opened.ok()) return opened.status();
     backups = impl_->backups = std::move(*opened);
   }
-  Result<BackupInfo> made = backups->add(impl_->db, incarnation);
+  Result<BackupInfo> made = backups->add(impl_->db, incarnation, name);
   std::lock_guard lock(impl_->care_mutex);
   impl_->backups.reset();
   return made;

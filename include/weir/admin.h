@@ -27,9 +27,9 @@ struct DeleteTopicRequest {
 };
 struct ListTopicsRequest {
   std::string pattern = ">";
-  bool include_internal = false;  ///< names that begin with '_'
+  bool include_internal = false;  ///< also names that begin with '_': with the pattern ">" all, or the one that `pattern` names
   std::string after{};              ///< names behind this one
-  std::uint32_t topics_max = 1000;
+  std::uint32_t topics_max = 1000;  ///< 1 to 10,000
 };
 struct ListTopicsResult {
   std::vector<TopicInfo> topics{};  ///< by name

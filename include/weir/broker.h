@@ -122,7 +122,8 @@ class Broker {
 
   /// Adds a backup of the whole store to a directory of backups (care.h), while work goes on. What was answered before is in it, and of what comes
   /// meanwhile a part without gaps. The first to a directory copies everything, later ones what is new. Errors: busy (one is under way), storage_full,
-  /// cancelled (the broker is being closed), corruption (of the directory).
+  /// invalid_argument (a directory that cannot be made), failed_precondition (it has backups of another store), cancelled (the broker is being closed),
+  /// corruption (of the directory).
   virtual void async_backup(std::string directory, CallContext, Callback<BackupInfo>) = 0;
   /// Reads the whole store and checks every checksum, batch and record. Takes as long as reading it takes, and finds it whole when the report has no
   /// problems. Errors: cancelled (the broker is being closed).

@@ -36,7 +36,8 @@ struct RestoreOptions {
 ///
 /// The restored store's epochs are above all that the original gave out after the backup (S-14), as long as that was opened less than 65,536
 /// times since: tokens and positions of then are refused. What was published, settled or put since the backup is not there: restore means to go back.
-/// Errors: not_found (no backup, or not that one), already_exists, corruption (names the file), storage_full, stopped.
+/// Errors: not_found (no backup, or not that one), already_exists, invalid_argument (a location that cannot be made), corruption (names the file),
+/// storage_full, stopped (other errors of the file system, with its words).
 Status restore_backup(std::string_view directory, std::string_view location, RestoreOptions options = {});
 
 /// What is wrong with a store, where, and what can be done.

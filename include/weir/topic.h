@@ -13,7 +13,7 @@ namespace weir {
 /// What happens to a publish when a topic is at its hard cap of bytes (S-10).
 enum class CapPolicy : std::uint8_t {
   kReject = 0,      ///< it gets `full`
-  kDropOldest = 1,  ///< the oldest messages go, read or not; leases on them are void, and the losses are counted
+  kDropOldest = 1,  ///< the oldest messages go, read or not, a batch (what one commit wrote) at a time; leases on them are void, and the losses are counted
 };
 
 /// The options of a topic. `alter_topic` may change all of them but `ephemeral` and `track_keys`.

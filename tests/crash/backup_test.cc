@@ -222,3 +222,21 @@ TEST_CASE("a full disk fails a backup and nothing else, and closing ends one", "
   INFO(error_info(code).name);
   CHECK((code == ErrorCode::ok || code == ErrorCode::cancelled || code == ErrorCode::closed));
 }
+
+TEST_CASE("a directory of backups is of one store, and what is no place for one is said to be none", "[crash][S-33]") {
+  Site site(10), other(5);
+  REQUIRE(site.broker->backup(site.backups).ok());
+  CHECK(other.broker->backup(site.backups).status() == ErrorCode::failed_precondition);
+  CHECK(list_backups(site.backups).value().size() == 1);
+  REQUIRE(site.broker->backup(site.backups).ok());
+  // What was restored is the same store.
+  site.broker.reset();
+  REQUIRE(restore_backup(site.backups, site.restored).ok());
+  site.broker = open(site.restored, Site::options()).value();
+  REQUIRE(site.broker->backup(site.backups).ok());
+
+  CHECK(site.broker->backup("/proc/nowhere/backups").status() == ErrorCode::invalid_argument);
+  CHECK(restore_backup(site.backups, "").code() == ErrorCode::invalid_argument);
+  CHECK(list_backups(site.directory.file("store")).status() == ErrorCode::not_found);
+  CHECK_FALSE(std::filesystem::exists(site.directory.file("store") + "/meta"));
+}
