@@ -135,6 +135,10 @@ Result<RedriveResult> Broker::redrive(RedriveRequest request, CallContext contex
   return call(*this, &Broker::async_redrive, std::move(request), std::move(context));
 }
 
+Status Broker::settle_message(SettleMessageRequest request, CallContext context) {
+  return change(*this, &Broker::async_settle_message, std::move(request), std::move(context)).status();
+}
+
 Result<ListSchedulesResult> Broker::list_schedules(ListSchedulesRequest request, CallContext context) {
   return call(*this, &Broker::async_list_schedules, std::move(request), std::move(context));
 }

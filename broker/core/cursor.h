@@ -19,6 +19,7 @@
 #include "broker/core/key_order.h"
 #include "broker/core/settled_set.h"
 #include "broker/core/suspect_gate.h"
+#include "weir/admin.h"
 #include "weir/delivery.h"
 #include "weir/group.h"
 #include "weir/types.h"
@@ -60,6 +61,16 @@ struct Death {
   std::uint32_t redrives = 0;
   History history;
   std::uint64_t held_key = 0;   ///< it holds that key, from when it died (S-25); 0: none
+};
+
+/// What an operator does to one message.
+struct Operation {
+  Offset offset;
+  MessageAct act = MessageAct::kAck;
+  std::string error;
+  std::string who;
+  bool in_log = false;            ///< the message is in the log, and its key hash is this:
+  std::uint64_t key_hash = 0;
 };
 
 /// A retry record that must be written or erased with the next commit.
@@ -168,6 +179,9 @@ class Cursor {
   std::uint64_t lose_before(Offset first, std::int64_t now_ms);
   /// A dead letter is given back: ahead of its key's undelivered messages.
   void redrive(ItemId id, std::uint64_t key_hash, std::uint32_t redrives, Time published);
+  /// Settles a message in whatever state it is, gives up on it, or ends its wait; its token is void then, and the rest of its key flows. A letter that was given
+  /// back is found by the offset of its origin. ok; already_settled; not_found; failed_precondition: it does not wait, so it cannot be run now.
+  ErrorCode operate(const Operation& operation, std::int64_t now_ms);
   /// At open: what a retry record says. Charges of a crash are already in it.
   void load(Item item, std::int64_t now_ms);
   /// The gate has opened: what waited for it may go.
@@ -253,7 +267,11 @@ class Cursor {
   void die(std::uint32_t slot, DeathReason reason, std::int64_t now_ms);
   void forget(std::uint32_t slot, std::uint8_t kind, std::int64_t now_ms);   // settled: the item goes
   void note_attempt(Item& item, Outcome outcome, std::string_view error, std::int64_t now_ms);
+  static void add_attempt(History& history, Attempt attempt);
   void record_changed(Item& item);
+  std::uint32_t slot_at(Offset offset) const;
+  ErrorCode operate_on_item(std::uint32_t slot, const Operation& operation, std::int64_t now_ms);
+  static void note_operator(Item& item, const Operation& operation, std::int64_t now_ms);
   std::uint32_t take_out(ItemId id, std::uint64_t key_hash);
   void remember(const ItemId& id, std::uint64_t epoch, std::uint8_t kind, std::int64_t now_ms);
   ErrorCode answer_past(const Token& token, Settle kind, std::int64_t now_ms) const;

@@ -253,9 +253,14 @@ void Cursor::note_attempt(Item& item, Outcome outcome, std::string_view error, s
   History& history = *item.history;
   if (!history.first_failure) history.first_failure = at(now_ms);
   history.last_failure = at(now_ms);
-  history.error = std::string(cut_text(error, kErrorBytesMax));
+  add_attempt(history, {at(now_ms), env_.member_name(item.member), outcome, std::string(error)});
+}
+
+void Cursor::add_attempt(History& history, Attempt attempt) {
+  history.error = std::string(cut_text(attempt.error, kErrorBytesMax));
+  attempt.error = std::string(cut_text(attempt.error, kAttemptErrorMax));
   if (history.attempts.size() == kAttemptsMax) history.attempts.erase(history.attempts.begin());
-  history.attempts.push_back({at(now_ms), env_.member_name(item.member), outcome, std::string(cut_text(error, kAttemptErrorMax))});
+  history.attempts.push_back(std::move(attempt));
 }
 
 void Cursor::record_changed(Item& item) {

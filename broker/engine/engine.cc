@@ -324,7 +324,6 @@ void Engine::async_status(CallContext context, Callback<BrokerStatus> done) {
 
 // --- Declared, and not built yet ---------------------------------------------------------------------------------------------
 
-void Engine::async_settle_message(SettleMessageRequest, CallContext context, Callback<Done> done) { answer<Done>(std::move(done), not_built("settling single messages"), context); }
 void Engine::async_serve(std::string, UniqueFunction<void(Request, Callback<Reply>)>, CallContext context, Callback<std::uint64_t> done) {
   answer<std::uint64_t>(std::move(done), not_built("services (S-30)"), context);
 }

@@ -316,6 +316,9 @@ class Engine final : public Broker {
 
   // settle.cc
   Status begin_locked(const Token& token);
+  // operate.cc
+  Result<Offset> place_of_message(const TopicState& topic, const SettleMessageRequest& request) const;
+  void settle_message_now(SettleMessageRequest request, CallContext context, Callback<Done> done);
   Status settle_one(const Settlement& settlement, std::int64_t now, bool& durable, After& after);
 
   // dead_letters.cc

@@ -71,14 +71,23 @@ struct SeekGroupResult {
   std::vector<Position> positions{};
 };
 
-/// What an operator does to one message of a group.
-enum class MessageAct : std::uint8_t { kAck = 0, kSkip = 1, kRunNow = 2, kDeadLetter = 3 };
+/// What an operator does to one message of a group. Sent: do not renumber.
+enum class MessageAct : std::uint8_t {
+  kAck = 0,         ///< settled, and counted as acked
+  kSkip = 1,        ///< settled, and counted as nothing
+  kRunNow = 2,      ///< a waiting retry is due now; within the order of its key
+  kDeadLetter = 3,  ///< to the dead letters, as `rejected`, with the error; counts as no failure
+};
+/// The message may be leased (its token is void then), wait for a retry, or not be handed out yet (that cannot be run now). One that was redriven is named
+/// by its original offset. What is behind it in the order of its key flows afterwards.
 struct SettleMessageRequest {
   std::string topic{};
   std::string group{};
   Offset offset{};
   MessageAct act = MessageAct::kAck;
-  std::string error{};
+  std::string error{};      ///< dead-letter: what to record, ≤ 4 KiB; longer is cut. Empty: "dead-lettered by an operator"
+  /// Instead of the offset, when not empty: the message's id. Only ids inside the topic's dedup window are known, and of several messages the newest.
+  std::string id{};
 };
 
 /// A message that waits outside the log for its time (S-7).

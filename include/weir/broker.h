@@ -88,6 +88,9 @@ class Broker {
   /// charged to that one.
   virtual Status begin_after(const Token& ended, const Token& next);
   virtual void async_settle(SettleRequest, CallContext, Callback<SettleResult>) = 0;
+  /// An operator settles one message of a group, gives up on it, or ends its wait; kept at `power` when it is answered. The same act again is `already_settled`.
+  /// Errors: topic_not_found, group_not_found, not_found (no such message, or an id outside the dedup window), already_settled, failed_precondition
+  /// (run now: it does not wait), invalid_argument (dead-lettering a dead letter), outcome_unknown.
   virtual void async_settle_message(SettleMessageRequest, CallContext, Callback<Done>) = 0;
   virtual void async_browse(BrowseRequest, CallContext, Callback<BrowseResult>) = 0;
 
@@ -167,6 +170,7 @@ class Broker {
   /// One settlement; its own result.
   Status settle(Settlement settlement, CallContext = {});
   Status ack(const Token& token, CallContext = {});
+  Status settle_message(SettleMessageRequest request, CallContext = {});
   Result<BrowseResult> browse(BrowseRequest request, CallContext = {});
 
   Result<ListDeadLettersResult> dead_letters(ListDeadLettersRequest request, CallContext = {});
