@@ -64,6 +64,7 @@ TEST_CASE("the same process cannot open a store twice", "[crash][S-34]") {
   CHECK_THAT(other.read_line(), Catch::StartsWith("already_open"));
 }
 
+#if !defined(__SANITIZE_THREAD__)   // whose runtime ends a child of a fork that starts a thread ("dup thread with used id"); answers come on one
 TEST_CASE("the child of a fork may let go of what it was left, asks in vain, and holds no lock", "[crash][S-34]") {
   test::TempDirectory directory;
   auto broker = open(directory.file("store"), plain()).value();
@@ -112,6 +113,7 @@ TEST_CASE("the child of a fork may let go of what it was left, asks in vain, and
   ::close(answers[0]);
   ::close(hold[0]);
 }
+#endif
 
 TEST_CASE("after fork the child is told so, and the parent goes on", "[crash][S-34]") {
   test::TempDirectory directory;
