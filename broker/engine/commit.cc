@@ -219,6 +219,7 @@ std::unique_ptr<Commit> Engine::run_commit(std::unique_ptr<Commit> commit) {
         op->status = stopped_status();
     }
     if (writable()) collect(*commit, after);
+    if (writable()) events_.join(*commit, after);
     deciding_ = nullptr;
     for (auto& build : commit->builds) build->topic->build = nullptr;
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -124,6 +125,7 @@ struct Commit {
   std::vector<std::unique_ptr<Build>> builds;
   std::vector<Scheduled> scheduled;
   absl::flat_hash_map<std::uint64_t, ScheduledIds> scheduled_ids;   ///< by topic id
+  std::deque<Message> events;          ///< of this commit; batches refer to them
   store::WriteSet set;
   std::vector<std::uint32_t> marks;    ///< free once this is written
   std::vector<UniqueFunction<void(After&)>> applied;   ///< called under the engine's lock once this is written and its batches can be read

@@ -1,4 +1,5 @@
 // Dead letters: buried in the commit that ends the delivery (S-23 to S-25). What is done with them then is in the workbench.
+#include "broker/core/limits.h"
 #include "broker/core/names.h"
 #include "broker/engine/answer.h"
 
@@ -38,6 +39,7 @@ CursorPtr Engine::cursor_of_letters(std::string_view name) const {
 /// A topic by its name, which may be one of dead letters that was not needed before.
 TopicState* Engine::find_or_make_letters(std::string_view name, store::WriteSet& set, After& after) {
   if (TopicState* topic = find_topic(name)) return topic;
+  if (name == Events::kTopic) return events_.topic(set, after);
   const CursorPtr cursor = cursor_of_letters(name);
   return cursor ? letters_topic(*cursor, set, after).get() : nullptr;
 }
@@ -72,6 +74,10 @@ void Engine::bury(CursorState& state, Commit* commit, After& after) {
     info.redrives = death.redrives;
     if (death.id.letter != 0) info.previous = Offset{death.id.letter - 1};
     if (death.held_key != 0) state.cursor->held_by(topic->next.value + messages.size(), death.held_key);
+    const Offset place = topic->next + messages.size();
+    if (commit != nullptr || !store_)
+      events_.add("dead_lettered", {{"topic", info.origin_topic}, {"group", info.group}, {"source", info.source}, {"offset", info.origin_offset.value}, {"letter", place.value},
+                                    {"reason", to_string(info.reason)}, {"deliveries", info.deliveries}, {"failures", info.failures}, {"error", core::cut_text(info.error, 256)}});
     if (commit != nullptr) {
       Build& build = build_of(*topic, *commit, now);
       build.bytes += info.error.size() + 256;

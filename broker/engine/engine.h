@@ -33,6 +33,7 @@
 #include "broker/core/requests.h"
 #include "broker/core/sessions.h"
 #include "broker/engine/commit.h"
+#include "broker/engine/events.h"
 #include "broker/engine/marks.h"
 #include "broker/engine/open.h"
 #include "broker/engine/owner.h"
@@ -144,6 +145,7 @@ class Engine final : public Broker {
   };
   friend class Use;
   friend class Schedules;
+  friend class Events;
 
   template <class T>
   void answer(Callback<T> done, Result<T> result, const CallContext& context);
@@ -385,6 +387,7 @@ class Engine final : public Broker {
   std::vector<ChunkPtr> garbage_;   // of ephemeral topics, until the next publish
   std::uint64_t next_fetch_ = 1;
   std::uint64_t next_epoch_ = 1;
+  Events events_{*this};
   Schedules schedules_{*this};   // what waits for its time
   core::SuspectGate gate_;
   base::Prng random_{0};

@@ -100,6 +100,7 @@ void Engine::drop_group(GroupPtr group, store::WriteSet& set, After& after, cons
   groups_.erase({group->source, group->name});
   groups_by_id_.erase(group->id.value);
   if (!group->ephemeral) set.erase(format::group_key(group->id));
+  events_.add("group_deleted", {{"source", group->source}, {"group", group->name}, {"reason", why.message()}});
   log(LogLevel::kInfo, "group deleted: " + group->name + " on " + group->source + " (" + why.message() + ")");
 }
 
@@ -170,6 +171,7 @@ void Engine::async_create_group(CreateGroupRequest request, CallContext context,
       for (const auto& [name, topic] : topics_)
         if (!topic->internal && core::matches(group->source, name)) make_cursor(*group, *topic, start_on(*topic), after);
     }
+    events_.add("group_created", {{"source", group->source}, {"group", group->name}});
     log(LogLevel::kInfo, "group created: " + group->name + " on " + group->source);
     return info(*group);
   });
@@ -222,6 +224,7 @@ void Engine::async_pause_group(PauseGroupRequest request, CallContext context, C
   submit_admin<Done>(std::move(context), std::move(done), [this, request = std::move(request)](store::WriteSet& set, After& after) -> Result<Done> {
     const GroupPtr group = find_group(request.source, request.group);
     if (!group) return group_missing(request.source, request.group);
+    if (group->paused != request.paused) events_.add(request.paused ? "group_paused" : "group_resumed", {{"source", group->source}, {"group", group->name}});
     group->paused = request.paused;
     put_group(set, *group);
     if (!group->paused && !group->active.empty()) wake_one(*group, after);
@@ -246,6 +249,7 @@ void Engine::async_seek_group(SeekGroupRequest request, CallContext context, Cal
       to = std::max(first_shown(topic), std::min(to, topic.next));
       state->cursor->seek(to, now_ms());
       changed(*state, after);
+      events_.add("group_sought", {{"source", group->source}, {"group", group->name}, {"topic", *topic.name}, {"offset", to.value}});
       out.positions.push_back({*topic.name, to});
     }
     std::sort(out.positions.begin(), out.positions.end(), [](const auto& a, const auto& b) { return a.topic < b.topic; });

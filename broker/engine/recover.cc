@@ -104,7 +104,10 @@ Status Engine::recover() {
   charge_crash(record.incarnation);
   // The charges and the new incarnation are on the device before anything is handed out.
   commit.number = ++commit_;
+  deciding_ = &commit;
   collect(commit, after);
+  events_.join(commit, after);
+  deciding_ = nullptr;
   put_store_record(commit.set);
   Status written = encode(commit);
   put_commit_record(commit);

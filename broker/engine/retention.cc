@@ -39,6 +39,8 @@ void Engine::forget_before(TopicState& topic, Offset first, std::uint64_t bytes,
     const std::uint64_t lost = state->cursor->lose_before(topic.first, now_ms());
     if (lost == 0) continue;
     topic.dropped_unsettled += lost;
+    if (!topic.options.ephemeral || !store_)
+      events_.add("dropped_unread", {{"topic", *topic.name}, {"group", state->group->name}, {"source", state->group->source}, {"count", lost}, {"before", topic.first.value}});
     changed(*state, after);
   }
   if (!topic.tail.empty() && topic.options.ephemeral) topic.first_time = topic.tail.front()->time();

@@ -115,6 +115,7 @@ void Engine::enter_storage_full(const std::string& reason) {
     std::lock_guard lock(reason_mutex_);
     reason_ = reason;
   }
+  events_.note_storage("storage_full", reason);
   log(LogLevel::kWarning, "the disk is nearly full, publishes are refused: " + reason);
 }
 
@@ -143,6 +144,7 @@ void Engine::check_disk_space(bool force, std::uint64_t bytes) {
       std::lock_guard lock(reason_mutex_);
       reason_.clear();
     }
+    events_.note_storage("storage_recovered", "there is room on the disk again");
     log(LogLevel::kInfo, "there is room on the disk again, publishes go on");
   }
 }

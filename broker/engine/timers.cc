@@ -94,6 +94,7 @@ void Engine::timer_loop() {
 void Engine::housekeep() {
   check_disk_space(true);
   schedules_.housekeep();
+  if (events_.has_notes()) request_commit();
   const Time now = options_.clock->now();
   std::vector<core::Dedup::Expired> expired;
   std::vector<std::pair<GroupRef, GroupId>> idle;

@@ -53,6 +53,7 @@ Result<TopicPtr> Engine::make_topic(std::string name, TopicOptions options, Grou
   if (!internal)
     for (const auto& [key, group] : groups_)
       if (group->pattern && core::matches(group->source, *topic->name)) make_cursor(*group, *topic, Offset{}, after);
+  if (!internal) events_.add("topic_created", {{"topic", *topic->name}});
   log(LogLevel::kInfo, "topic created: " + *topic->name);
   return topic;
 }
@@ -134,6 +135,7 @@ void Engine::drop_topic(const TopicPtr& topic, store::WriteSet& set, After& afte
     set.put(format::deleted_topic_key(topic->id), "");
     after.call.push_back([this, id = topic->id] { workshop_->post([this, id] { purge_deleted_topic(id); }); });
   }
+  if (!topic->internal) events_.add("topic_deleted", {{"topic", *topic->name}});
   log(LogLevel::kInfo, "topic deleted: " + *topic->name);
 }
 

@@ -247,6 +247,9 @@ Status Workbench::move_one(Job& job, Move& move, Time now, store::WriteSet& set,
     letters.redriven.insert(move.letter);
     cursor.cursor->release_hold(move.letter.value);
   }
+  if (job.durable || !engine_.store_)
+    engine_.events_.add(to_string(event.act), {{"topic", job.record.topic_name}, {"group", job.record.group_name}, {"offset", move.info->origin_offset.value}, {"letter", move.letter.value},
+                                               {"who", job.record.who}, {"why", job.record.why}, {"job", job.number}});
   note(job, move.letter, std::move(event), set);
   return {};
 }

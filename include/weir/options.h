@@ -48,6 +48,9 @@ struct OpenOptions {
   // Disk (S-32).
   std::uint64_t reserve_bytes = 64u << 20;          ///< kept free beside what memory still has to write; past it publishes get `storage_full`
 
+  /// What the broker does is told in the topic `_events` (docs/SEMANTICS.md, "Broker events").
+  bool events = true;
+
   /// How long close() lets running handlers finish (S-35).
   Duration close_grace = std::chrono::seconds{10};
 };

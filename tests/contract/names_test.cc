@@ -210,7 +210,7 @@ CONTRACT_TEST_EVERY_TOPIC("topics are listed by name, by pattern, in pages", "[S
   const ListTopicsResult page = f->list_topics({.after = "a.x", .topics_max = 2}).value();
   CHECK(names(page) == Texts{"a.x.1", "a.y"});
   CHECK_FALSE(page.end);
-  CHECK(names(f->list_topics({.include_internal = true}).value()) == Texts{"_dlq.a.x.g", "a.x", "a.x.1", "a.y", "b", "c"});
+  CHECK(names(f->list_topics({.include_internal = true}).value()) == Texts{"_dlq.a.x.g", "_events", "a.x", "a.x.1", "a.y", "b", "c"});
 }
 
 }  // namespace
