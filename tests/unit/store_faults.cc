@@ -120,13 +120,13 @@ TEST_CASE("a full disk is storage_full, and the same write set is written when t
       CHECK(has(*store, "before"));
       if (whole_disk) CHECK(store->write(set) == ErrorCode::storage_full);
       files->set_no_space(false);
-      Status status;
+      Status resumed, status;
       test::eventually([&] {
-        (void)store->resume();
+        resumed = store->resume();
         status = store->write(set);
         return status.ok();
       });
-      INFO(status);
+      INFO("resuming: " << resumed << "; writing: " << status);
       REQUIRE(status.ok());
       REQUIRE(put(*store, "after").ok());
       REQUIRE(store->sync().ok());
