@@ -99,7 +99,9 @@ class Store {
 
   Status write(WriteSet& set);                ///< in the log and with the operating system when it returns
   Status sync();                              ///< everything written before this call is on the device when it returns
-  Status resume();                            ///< after storage_full
+  Status resume();                            ///< after storage_full; thread-safe
+  /// RocksDB ran out of room, for a table file perhaps, and waits for resume().
+  bool out_of_room() const noexcept;
 
   Result<std::optional<std::string>> get(std::string_view key) const;
   /// Calls `visit` for each key with that prefix, in order, from `from` (a whole key; empty: the first); stops when it answers false.
