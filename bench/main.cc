@@ -64,7 +64,7 @@ int main(int argc, char** argv) {
   app.add_flag("--quick", scale.quick, "short slices and small stores: an impression within two minutes");
   app.add_flag("--json", json, "NDJSON instead of text; remarks go to stderr");
   app.add_flag("--list", list, "print the workloads and end");
-  CLI::Option* seconds = app.add_option("--seconds", scale.seconds, "length of each measured slice (default 3, quick 0.35)")
+  CLI::Option* seconds = app.add_option("--seconds", scale.seconds, "length of each measured slice (default 3, quick 0.2)")
                              ->check(CLI::Range(0.01, 3600.0))->option_text("S");
   app.add_option("--rounds", scale.rounds, "rounds; each runs raw and ours in turn (default 3)")->check(CLI::Range(1, 1000))->option_text("N");
   app.add_option("--messages", scale.messages, "messages of the workloads that fill a store (default 10,000,000 or 1,000,000; quick less)")
@@ -82,7 +82,7 @@ int main(int argc, char** argv) {
       for (const bench::Workload& workload : bench::workloads()) std::printf("%-28s %s\n", workload.name, workload.what);
       return 0;
     }
-    if (scale.quick && seconds->count() == 0) scale.seconds = 0.35;
+    if (scale.quick && seconds->count() == 0) scale.seconds = 0.2;
     return run(scale, json, parent, wanted);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "weir-bench: %s\n", error.what());
