@@ -92,7 +92,6 @@ void Engine::timer_loop() {
 
 /// Once a second, and after each jump of a clock that is driven by hand.
 void Engine::housekeep() {
-  if (store_ && store_->out_of_room()) (void)store_->resume();
   check_disk_space(true);
   schedules_.housekeep();
   if (events_.has_notes()) request_commit();

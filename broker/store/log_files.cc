@@ -133,7 +133,6 @@ class LogFiles final : public rocksdb::FileSystemWrapper {
     if (status.ok() && is_log(name)) *result = std::make_unique<LogReader>(std::move(*result));
     return status;
   }
-  IOStatus GetFreeSpace(const std::string&, const IOOptions&, std::uint64_t*, IODebugContext*) override { return IOStatus::NotSupported(); }
 
  private:
   std::atomic<bool> small_{true};

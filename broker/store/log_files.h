@@ -36,8 +36,7 @@ class LogHealth {
 /// and reached the device all the same. RocksDB steps over zeros without a word; here reading ends at the first record of zeros, so
 /// that commits are lost from the end or not at all.
 ///
-/// How much room there is, is not told: RocksDB would take it for a promise and resume by itself, and a resumption that runs out of room again, for a
-/// quota say, is final. Store::resume() tries for room first. `health` is told of appends that fail. Everything else goes to `target` as it is. Thread-safe as `target` is; appends to one file, as always, by
+/// `health` is told of appends that fail. Everything else goes to `target` as it is. Thread-safe as `target` is; appends to one file, as always, by
 /// one thread at a time.
 std::shared_ptr<rocksdb::FileSystem> with_log_files(std::shared_ptr<rocksdb::FileSystem> target, std::shared_ptr<LogHealth> health);
 

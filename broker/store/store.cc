@@ -30,13 +30,12 @@ std::string data_file(rocksdb::Env& env, const std::string& directory) {
   return {};
 }
 
-/// What goes wrong in the background. Stops all writes when a flush fails for good: RocksDB would do so with the next write only, and until then a sync
-/// of the log file that the flush could not sync ends the process (an assertion of Debian's RocksDB).
-class BackgroundErrors final : public rocksdb::EventListener {
+/// Stops all writes when a flush fails for good. RocksDB would do so with the next write only, and until then a sync of the log file that the flush
+/// could not sync ends the process (an assertion of Debian's RocksDB).
+class StopsWhenFlushFails final : public rocksdb::EventListener {
  public:
-  explicit BackgroundErrors(Store::Impl* impl) : impl_(impl) {}
+  explicit StopsWhenFlushFails(Store::Impl* impl) : impl_(impl) {}
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* status) override {
-    if (status->IsNoSpace()) impl_->out_of_room = true;
     if (reason == rocksdb::BackgroundErrorReason::kFlush && !status->IsNoSpace() && status->severity() >= rocksdb::Status::Severity::kHardError)
       (void)impl_->stop(*status, "writing a table file");
   }
@@ -66,8 +65,7 @@ rocksdb::ColumnFamilyHandle* Store::Impl::of(Family family) const {
 
 Status Store::Impl::open(const std::string& directory, const StoreOptions& options) {
   path = directory + "/db";
-  files = options.file_system ? options.file_system : rocksdb::FileSystem::Default();
-  env_owner = rocksdb::NewCompositeEnv(with_log_files(files, health));
+  env_owner = rocksdb::NewCompositeEnv(with_log_files(options.file_system ? options.file_system : rocksdb::FileSystem::Default(), health));
   env = env_owner.get();
   const bool exists = env->FileExists(path + "/CURRENT").ok();
   if (!exists && !options.create_if_missing) return {ErrorCode::not_found, path + " holds no store, and create_if_missing is off"};
@@ -79,7 +77,7 @@ Status Store::Impl::open(const std::string& directory, const StoreOptions& optio
   }
   const FamilySettings families(options);
   rocksdb::DBOptions settings = database_settings(options, env);
-  settings.listeners.push_back(std::make_shared<BackgroundErrors>(this));
+  settings.listeners.push_back(std::make_shared<StopsWhenFlushFails>(this));
   cache = families.cache();
   tickers = settings.statistics;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
@@ -199,12 +197,11 @@ Status Store::Impl::try_room() const {
 Status Store::resume() {
   Impl& impl = *impl_;
   if (impl.stopped) return impl.stopped_status();
-  const std::lock_guard lock(impl.resume_mutex);
   // A resumption that runs out of room again is final for RocksDB, so room is tried with a file of our own first.
   if (Status room = impl.try_room(); !room.ok()) return room;
-  impl.out_of_room = false;
   const rocksdb::Status status = impl.db->Resume();
-  if (!status.ok()) impl.out_of_room = true;
+  // Busy: RocksDB is at it by itself.
+  if (status.IsBusy()) return {ErrorCode::storage_full, "resuming: " + status.ToString()};
   return error_of(status, "resuming");
 }
 

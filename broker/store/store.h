@@ -99,9 +99,7 @@ class Store {
 
   Status write(WriteSet& set);                ///< in the log and with the operating system when it returns
   Status sync();                              ///< everything written before this call is on the device when it returns
-  Status resume();                            ///< after storage_full; thread-safe
-  /// RocksDB ran out of room, for a table file perhaps, and waits for resume().
-  bool out_of_room() const noexcept;
+  Status resume();                            ///< after storage_full
 
   Result<std::optional<std::string>> get(std::string_view key) const;
   /// Calls `visit` for each key with that prefix, in order, from `from` (a whole key; empty: the first); stops when it answers false.

@@ -28,12 +28,10 @@ Result<std::optional<std::uint64_t>> Store::first_live_commit(std::uint64_t from
 
 Result<std::uint64_t> Store::disk_free_bytes() const {
   std::uint64_t bytes = 0;
-  const rocksdb::Status status = impl_->files->GetFreeSpace(impl_->path, rocksdb::IOOptions(), &bytes, nullptr);
+  const rocksdb::Status status = impl_->env->GetFreeSpace(impl_->path, &bytes);
   if (!status.ok()) return error_of(status, "asking for free space");
   return bytes;
 }
-
-bool Store::out_of_room() const noexcept { return impl_->out_of_room; }
 
 std::uint64_t Store::unflushed_bytes() const {
   std::uint64_t bytes = 0;

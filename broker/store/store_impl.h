@@ -4,7 +4,6 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
-#include <rocksdb/file_system.h>
 #include <rocksdb/write_batch.h>
 
 #include <atomic>
@@ -37,7 +36,6 @@ struct Store::Impl {
   // Constant after open().
   std::string path;                               ///< of the database
   const std::shared_ptr<LogHealth> health = std::make_shared<LogHealth>();
-  std::shared_ptr<rocksdb::FileSystem> files;     ///< as the system has it
   std::unique_ptr<rocksdb::Env> env_owner;
   rocksdb::Env* env = nullptr;
   std::shared_ptr<rocksdb::Cache> cache;
@@ -54,8 +52,6 @@ struct Store::Impl {
   std::mutex care_mutex;
   std::shared_ptr<Backups> backups;               ///< while one is made; guarded by care_mutex
   std::atomic<bool> care_ends{false};             ///< set under care_mutex
-  std::atomic<bool> out_of_room{false};           ///< RocksDB was, in the background or for a write
-  std::mutex resume_mutex;
   std::atomic<bool> stopped{false};
   mutable std::mutex reason_mutex;
   std::string reason;                             ///< why it stopped; guarded by reason_mutex
