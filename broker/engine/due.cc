@@ -191,7 +191,7 @@ bool Schedules::erase(const Due& due, Commit& commit) {
 /// Erases what a deleted topic had scheduled, some at a time.
 bool Schedules::purge(TopicId topic) {
   Engine& engine = engine_;
-  while (engine.state_ == StoreState::kRunning && !engine.closed_) {
+  while (engine.state_ != StoreState::kStopped && !engine.closed_) {
     std::vector<format::DueKey> gone;
     const Status scanned = engine.store_->scan_scheduled(topic, 0, [&](std::uint64_t number, std::string_view value) {
       // Of one that cannot be read the entry by due time stays, and is erased when its time comes.

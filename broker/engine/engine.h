@@ -352,6 +352,7 @@ class Engine final : public Broker {
   void put_head(store::WriteSet& set, const TopicState& topic) const;
   void give_space_back();
   void purge_deleted_topic(TopicId topic);
+  std::optional<bool> purge_step(TopicId topic);
 
   const std::string location_;
   OpenOptions options_;
@@ -481,6 +482,9 @@ class Engine final : public Broker {
   std::vector<std::unique_ptr<Build>> recovered_;   // at open only
   std::vector<TopicId> deleted_topics_;             // at open only
   std::uint64_t trimmed_commit_ = 0;            // the workshop's alone
+  std::atomic<bool> compacting_log_{false};
+  std::atomic<std::uint64_t> erased_left_{0};   // bytes beside the kept that the last compaction of the log left
+  std::vector<TopicId> purge_later_;            // guarded by core_
   bool timer_ends_ = false;                     // guarded by core_
 };
 

@@ -5,6 +5,7 @@
 namespace weir::engine {
 namespace {
 constexpr std::size_t kStep = 1000;   // batches erased by one commit
+constexpr std::uint64_t kErasedMax = 64u << 20;   // so much of the log's table files may be erased and still there, beside as much as is kept
 constexpr std::size_t kGarbageMax = 1024, kGarbageBytesMax = 4096;
 }
 
@@ -164,45 +165,73 @@ void Engine::put_head(store::WriteSet& set, const TopicState& topic) const {
   set.put(format::topic_head_key(topic.id), head);
 }
 
-/// Whole files of the log that hold nothing any more.
+/// Whole files of the log that hold nothing any more go at once. What else is erased waits for RocksDB to compact, unless it is most of the log.
 void Engine::give_space_back() {
+  std::uint64_t written = 0, kept = 0;
+  {
+    std::lock_guard lock(sync_mutex_);
+    written = written_commit_;
+  }
   const auto live = store_->first_live_commit(trimmed_commit_);
   if (!live.ok()) return;
-  const std::uint64_t commit = live->value_or(trimmed_commit_);
-  if (commit <= trimmed_commit_) return;
+  const std::uint64_t commit = live->value_or(written + 1);
   // Files are gone at once: what erased their batches must not be lost by a loss of power, which would leave the index pointing at nothing.
-  if (!store_->sync().ok()) return;
-  if (store_->trim_log(commit).ok()) trimmed_commit_ = commit;
+  if (commit > trimmed_commit_ && store_->sync().ok() && store_->trim_log(commit).ok()) trimmed_commit_ = commit;
+  {
+    Lock lock(core_);
+    for (const auto& [id, topic] : topics_by_id_)
+      if (!topic->options.ephemeral) kept += topic->bytes();
+  }
+  if (store_->log_table_bytes() < 2 * kept + kErasedMax + erased_left_ || compacting_log_.exchange(true)) return;
+  take_care([this, kept] {
+    if (const Status status = store_->compact_log(); !status.ok()) log(LogLevel::kWarning, "giving back the room of erased messages: " + status.to_string());
+    const std::uint64_t now = store_->log_table_bytes();
+    erased_left_ = now > 2 * kept ? now - 2 * kept : 0;   // of no use to try again before there is more
+    compacting_log_ = false;
+  });
 }
 
-/// Erases the schedules and batches of a deleted topic; goes on after a restart where it stopped.
+/// Erases the schedules and batches of a deleted topic, a step at a time; goes on after a restart where it stopped. The room of a full disk may be just there, so a
+/// full disk does not keep it from its work.
 void Engine::purge_deleted_topic(TopicId topic) {
-  if (!schedules_.purge(topic)) return;
-  while (state_ == StoreState::kRunning && !closed_) {
-    std::vector<format::IndexEntry> gone;
-    const Status scanned = store_->scan_index(topic, Offset{}, [&](const format::IndexEntry& entry) {
-      gone.push_back(entry);
-      return gone.size() < kStep;
-    });
-    if (!scanned.ok()) return;
-    api::OneShot gate;
-    Status status;
-    auto op = std::make_unique<Op>();
-    op->caller_waits = true;
-    op->decide = [&](store::WriteSet& set, After&) -> Status {
-      for (const format::IndexEntry& entry : gone) set.erase_batch(topic, entry);
-      if (gone.size() < kStep) set.erase(format::deleted_topic_key(topic));
-      return {};
-    };
-    op->done = [&](Status result) {
-      status = std::move(result);
-      gate.open();
-    };
-    submit(std::move(op), {});
-    gate.wait();
-    if (!status.ok() || gone.size() < kStep) break;
+  const std::optional<bool> more = purge_step(topic);
+  if (!more) {
+    Lock lock(core_);
+    purge_later_.push_back(topic);
+  } else if (*more) {
+    workshop_->post([this, topic] { purge_deleted_topic(topic); });
+  } else {
+    give_space_back();
   }
-  give_space_back();
+}
+
+/// Whether there is more to do; nothing when it must be tried again later.
+std::optional<bool> Engine::purge_step(TopicId topic) {
+  if (!schedules_.purge(topic)) return std::nullopt;
+  if (closing_) return std::nullopt;
+  std::vector<format::IndexEntry> gone;
+  const Status scanned = store_->scan_index(topic, Offset{}, [&](const format::IndexEntry& entry) {
+    gone.push_back(entry);
+    return gone.size() < kStep;
+  });
+  if (!scanned.ok()) return std::nullopt;
+  const bool more = gone.size() == kStep;
+  api::OneShot gate;
+  Status status;
+  auto op = std::make_unique<Op>();
+  op->caller_waits = true;
+  op->decide = [&](store::WriteSet& set, After&) -> Status {
+    for (const format::IndexEntry& entry : gone) set.erase_batch(topic, entry);
+    if (!more) set.erase(format::deleted_topic_key(topic));
+    return {};
+  };
+  op->done = [&](Status result) {
+    status = std::move(result);
+    gate.open();
+  };
+  submit(std::move(op), {});
+  gate.wait();
+  return status.ok() ? std::optional<bool>(more) : std::nullopt;
 }
 
 }  // namespace weir::engine

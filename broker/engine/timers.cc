@@ -99,6 +99,7 @@ void Engine::housekeep() {
   std::vector<core::Dedup::Expired> expired;
   std::vector<std::pair<GroupRef, GroupId>> idle;
   std::vector<ChunkPtr> garbage;
+  std::vector<TopicId> purge;
   bool retain_now = false, has_sessions = false;
   {
     Lock lock(core_);
@@ -119,7 +120,9 @@ void Engine::housekeep() {
         if (state->topic->options.ephemeral) forget_changes(*state);
     }
     retain_now = !std::exchange(retaining_, true);
+    purge.swap(purge_later_);
   }
+  for (const TopicId topic : purge) workshop_->post([this, topic] { purge_deleted_topic(topic); });
   if (store_ && (!expired.empty() || has_sessions)) {
     auto op = std::make_unique<Op>();
     op->decide = [this, now, expired = std::move(expired)](store::WriteSet& set, After&) -> Status {

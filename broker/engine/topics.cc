@@ -133,7 +133,8 @@ void Engine::drop_topic(const TopicPtr& topic, store::WriteSet& set, After& afte
     }
     if (topic->options.track_keys) set.erase_prefix(format::key_last_prefix(topic->id));
     set.put(format::deleted_topic_key(topic->id), "");
-    after.call.push_back([this, id = topic->id] { workshop_->post([this, id] { purge_deleted_topic(id); }); });
+    // Not before this commit is written: what was published just before the deletion may be in it.
+    deciding_->applied.push_back([this, id = topic->id](After& then) { then.call.push_back([this, id] { workshop_->post([this, id] { purge_deleted_topic(id); }); }); });
   }
   if (!topic->internal) events_.add("topic_deleted", {{"topic", *topic->name}});
   log(LogLevel::kInfo, "topic deleted: " + *topic->name);

@@ -44,9 +44,6 @@ Result<std::unique_ptr<Backups>> Backups::open(const std::string& directory, boo
   if (!opened.ok()) return error_of(opened, "opening the backups of " + directory);
   std::unique_ptr<Backups> out(new Backups(directory));
   out->engine_.reset(engine);
-  std::vector<rocksdb::BackupID> broken;
-  engine->GetCorruptedBackups(&broken);
-  if (!broken.empty()) return Status{ErrorCode::corruption, directory + ": backup " + std::to_string(broken.front()) + " is damaged: remove it, or use another directory"};
   return out;
 }
 
@@ -75,12 +72,25 @@ std::vector<BackupInfo> Backups::list() const {
   engine_->GetBackupInfo(&found);
   std::vector<BackupInfo> out;
   for (const rocksdb::BackupInfo& backup : found) out.push_back(info_of(backup));
+  for (const rocksdb::BackupID number : damaged()) {
+    out.emplace_back().number = number;
+    out.back().damaged = true;
+  }
   std::sort(out.begin(), out.end(), [](const BackupInfo& a, const BackupInfo& b) { return a.number < b.number; });
+  return out;
+}
+
+/// Those of which a file is missing, has another size, or is no list of files.
+std::vector<std::uint32_t> Backups::damaged() const {
+  std::vector<rocksdb::BackupID> out;
+  engine_->GetCorruptedBackups(&out);
   return out;
 }
 
 Status Backups::prune(std::uint32_t keep) {
   if (keep < 1) return {ErrorCode::invalid_argument, "keep: at least 1"};
+  for (const rocksdb::BackupID number : damaged())
+    if (const rocksdb::IOStatus deleted = engine_->DeleteBackup(number); !deleted.ok()) return error_of(deleted, "removing the damaged backup " + std::to_string(number) + " of " + directory_);
   const rocksdb::IOStatus purged = engine_->PurgeOldBackups(keep);
   if (!purged.ok()) return error_of(purged, "removing old backups of " + directory_);
   const rocksdb::IOStatus collected = engine_->GarbageCollect();
@@ -89,6 +99,11 @@ Status Backups::prune(std::uint32_t keep) {
 
 Status Backups::restore(std::uint32_t number, const std::string& to) {
   const rocksdb::IOStatus whole = engine_->VerifyBackup(number, /*verify_with_checksum=*/true);
+  const std::vector<std::uint32_t> damaged = this->damaged();
+  if (std::find(damaged.begin(), damaged.end(), number) != damaged.end()) {
+    rocksdb::BackupInfo unused;
+    return {ErrorCode::corruption, directory_ + ": backup " + std::to_string(number) + " is damaged: " + engine_->GetBackupInfo(number, &unused).ToString()};
+  }
   if (whole.IsNotFound()) return {ErrorCode::not_found, directory_ + " has no backup " + std::to_string(number)};
   if (whole.IsCorruption() || whole.IsAborted()) return {ErrorCode::corruption, directory_ + ": backup " + std::to_string(number) + ": " + whole.ToString()};
   if (!whole.ok()) return error_of(whole, "checking the backup");

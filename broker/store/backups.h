@@ -29,7 +29,8 @@ class Backups {
   /// Backs up a database that is in use. What was written before this call is in it, and of what is written meanwhile a part without gaps.
   /// `store` tells whose it is: failed_precondition when the directory has backups of another store.
   Result<BackupInfo> add(rocksdb::DB* db, std::uint64_t incarnation, std::uint64_t store);
-  std::vector<BackupInfo> list() const;
+  std::vector<BackupInfo> list() const;   ///< by number; of damaged ones nothing but the number is known
+  /// Removes damaged ones, too.
   Status prune(std::uint32_t keep);
   /// Puts a backup's database into the directory `to`, which it creates.
   Status restore(std::uint32_t number, const std::string& to);
@@ -38,6 +39,7 @@ class Backups {
 
  private:
   explicit Backups(std::string directory);
+  std::vector<std::uint32_t> damaged() const;
   const std::string directory_;
   std::unique_ptr<rocksdb::BackupEngine> engine_;
 };

@@ -117,6 +117,9 @@ class Store {
 
   /// Gives the space of erased batches back where whole files hold nothing else: batches of commits before `commit` are all erased.
   Status trim_log(std::uint64_t first_live_commit);
+  std::uint64_t log_table_bytes() const;   ///< of the log's table files
+  /// Writes the log's table files anew without what is erased. Takes as long as that; ends early when end_care() is called.
+  Status compact_log();
   /// The commit number of the oldest batch that is still there; nothing when there is none.
   Result<std::optional<std::uint64_t>> first_live_commit(std::uint64_t from) const;
 

@@ -15,6 +15,20 @@ Status Store::trim_log(std::uint64_t first_live_commit) {
   return error_of(rocksdb::DeleteFilesInRanges(impl_->db, impl_->log, &range, 1, /*include_end=*/false), "trimming the log");
 }
 
+std::uint64_t Store::log_table_bytes() const {
+  std::uint64_t bytes = 0;
+  return impl_->db->GetIntProperty(impl_->log, rocksdb::DB::Properties::kLiveSstFilesSize, &bytes) ? bytes : 0;
+}
+
+Status Store::compact_log() {
+  rocksdb::CompactRangeOptions options;
+  options.exclusive_manual_compaction = false;
+  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  options.canceled = &impl_->care_ends;
+  const rocksdb::Status status = impl_->db->CompactRange(options, impl_->log, nullptr, nullptr);
+  return status.IsIncomplete() || status.IsManualCompactionPaused() ? Status{} : error_of(status, "compacting the log");
+}
+
 Result<std::optional<std::uint64_t>> Store::first_live_commit(std::uint64_t from) const {
   const auto at = impl_->iterator(impl_->log, nullptr, nullptr);
   at->Seek(format::log_key({from, 0}));

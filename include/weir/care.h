@@ -19,16 +19,19 @@ struct BackupInfo {
   std::uint64_t bytes = 0;    ///< of its files, those it shares with other backups included
   std::uint64_t files = 0;
   std::uint64_t incarnation = 0;   ///< of the store that was backed up (S-14)
+  /// A file of it is missing, has not its size, or cannot be read: it cannot be restored, and only its number is told. The others of the directory
+  /// can. That a file has wrong bytes is noticed when it is restored.
+  bool damaged = false;
 };
 
-/// The backups of a directory, oldest first. Errors: not_found (no such directory), corruption.
+/// The backups of a directory, oldest first. Errors: not_found (no such directory), stopped (a directory that cannot be read).
 Result<std::vector<BackupInfo>> list_backups(std::string_view directory);
 
-/// Removes all backups but the newest `keep` (at least 1), and the files that only they needed. Not while a backup to the same directory runs.
+/// Removes all backups but the newest `keep` (at least 1) that are not damaged, and the files that only they needed. Not while a backup to the same directory runs.
 Status prune_backups(std::string_view directory, std::uint32_t keep);
 
 struct RestoreOptions {
-  std::optional<std::uint32_t> number{};   ///< which backup; default: the newest
+  std::optional<std::uint32_t> number{};   ///< which backup; default: the newest, which is an error when that is damaged
 };
 
 /// Makes a store at `location` of a backup, after checking each file's checksum. Nothing is ever overwritten: `location` must not exist, be empty, or be
@@ -36,7 +39,7 @@ struct RestoreOptions {
 ///
 /// The restored store's epochs are above all that the original gave out after the backup (S-14), as long as that was opened less than 65,536
 /// times since: tokens and positions of then are refused. What was published, settled or put since the backup is not there: restore means to go back.
-/// Errors: not_found (no backup, or not that one), already_exists, invalid_argument (a location that cannot be made), corruption (names the file),
+/// Errors: not_found (no backup, or not that one), already_exists, invalid_argument (a location that cannot be made), corruption (a damaged backup; names what is wrong),
 /// storage_full, stopped (other errors of the file system, with its words).
 Status restore_backup(std::string_view directory, std::string_view location, RestoreOptions options = {});
 

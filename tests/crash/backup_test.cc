@@ -207,6 +207,41 @@ TEST_CASE("a restore overwrites nothing, tells what is not there or damaged, and
   CHECK_FALSE(fs::exists(third + "/db"));
 }
 
+TEST_CASE("a damaged backup is told, is not restored, and keeps nobody from the others", "[crash]") {
+  for (const bool list_of_files : {true, false}) {
+    Site site;
+    for (int i = 0; i < 3; ++i) {
+      site.publish(100);
+      site.broker->backup(site.backups).value();
+    }
+    if (list_of_files) {
+      fs::resize_file(site.backups + "/meta/2", fs::file_size(site.backups + "/meta/2") / 2);
+    } else {
+      const fs::path lost = fs::directory_iterator(site.backups + "/private/2")->path();
+      fs::remove(lost);
+    }
+    const auto all = list_backups(site.backups).value();
+    REQUIRE(all.size() == 3);
+    for (const BackupInfo& backup : all) CHECK(backup.damaged == (backup.number == 2));
+    const Status refused = restore_backup(site.backups, site.restored, {.number = 2});
+    INFO(refused);
+    CHECK(refused == ErrorCode::corruption);
+    CHECK_THAT(refused.message(), Catch::Contains("backup 2 is damaged: "));
+    site.publish(100);
+    CHECK(site.broker->backup(site.backups).value().number == 4);
+    REQUIRE(restore_backup(site.backups, site.restored, {.number = 1}).ok());
+    CHECK(count_in_order(*open(site.restored, Site::options()).value()) == 100);
+    REQUIRE(prune_backups(site.backups, 2).ok());
+    const auto left = list_backups(site.backups).value();
+    REQUIRE(left.size() == 2);
+    CHECK(left[0].number == 3);
+    CHECK_FALSE(left[0].damaged);
+    const std::string newest = site.directory.file("newest");
+    REQUIRE(restore_backup(site.backups, newest).ok());
+    CHECK(count_in_order(*open(newest, Site::options()).value()) == 400);
+  }
+}
+
 TEST_CASE("a full disk fails a backup and nothing else, and closing ends one", "[crash][S-32][S-35]") {
   test::TempDirectory directory;
   auto files = std::make_shared<test::FaultFileSystem>();

@@ -197,6 +197,23 @@ TEST_CASE("a store opens on a full disk, so that what fills it can be worked off
   CHECK(disk.publishes_as(ErrorCode::ok));
 }
 
+TEST_CASE("a topic that is deleted while the disk is full is erased at once", "[crash][S-32]") {
+  Disk disk;
+  disk.options.events = false;
+  REQUIRE(disk.open().ok());
+  disk.fill(100);
+  disk.broker->create_topic("kept").value();
+  disk.broker->publish("kept", Message{.payload = "1"}).value();
+  disk.files->set_free_space(kReserve / 4);
+  REQUIRE(disk.publishes_as(ErrorCode::storage_full));
+  REQUIRE(disk.broker->delete_topic("t").ok());
+  CHECK(test::eventually([&] {
+    disk.clock->advance(Duration{1000});
+    return disk.broker->verify().value().batches == 1;
+  }));
+  CHECK(disk.broker->status()->state == StoreState::kStorageFull);
+}
+
 TEST_CASE("a store that cannot even be opened for want of space says so, and is whole once there is room", "[crash][S-32]") {
   Disk disk;
   REQUIRE(disk.open().ok());

@@ -110,16 +110,19 @@ TEST_CASE("a full disk is storage_full, and the same write set is written when t
     {
       const auto store = open(directory, files);
       REQUIRE(put(*store, "before").ok());
-      if (whole_disk)
+      if (whole_disk) {
         files->set_no_space(true);
-      else
+        files->set_free_space(0);   // RocksDB waits for room by this figure before it tries again
+      } else {
         files->fail_wal_operation(1, FaultFileSystem::Error::kNoSpace, FaultFileSystem::Passed::kHalf);
+      }
       WriteSet set;
       set.put("during", std::string(1000, 'x'));
       CHECK(store->write(set) == ErrorCode::storage_full);
       CHECK(has(*store, "before"));
       if (whole_disk) CHECK(store->write(set) == ErrorCode::storage_full);
       files->set_no_space(false);
+      files->set_free_space(std::nullopt);
       Status resumed, status;
       test::eventually([&] {
         resumed = store->resume();
