@@ -117,6 +117,7 @@ void Workbench::begin(JobPtr job, bool as_job, CallContext context, Callback<T> 
 Status Workbench::fill(Job& job, store::WriteSet& set, After& after, bool make) {
   format::JobRecord& record = job.record;
   if (Status found = find_letters(record.topic_name, record.group_name, job.cursor, job.letters); !found.ok()) return found;
+  if (job.cursor->topic->internal) return {ErrorCode::invalid_argument, "topic: consumers of \"" + record.topic_name + "\" have no dead letters"};
   if (!job.letters && make) job.letters = engine_.letters_topic(*job.cursor, set, after);
   const bool ephemeral = job.cursor->topic->options.ephemeral;
   if (!record.to_topic_name.empty()) {

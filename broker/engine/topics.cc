@@ -93,6 +93,8 @@ void Engine::async_alter_topic(AlterTopicRequest request, CallContext context, C
       return Status{ErrorCode::invalid_argument, "track_keys: cannot be altered; of topic \"" + request.name + "\" the last offsets of keys are " + (topic->options.track_keys ? "" : "not ") + "kept"};
     if (topic->letters && (request.options.bytes_max != 0 || request.options.discard_settled || request.options.compact))
       return Status{ErrorCode::invalid_argument, "bytes_max, discard_settled, compact: \"" + request.name + "\" holds dead letters, which go by age only"};
+    if (request.name == Events::kTopic && (request.options.compact || request.options.bytes_max == 0 || request.options.cap_policy != CapPolicy::kDropOldest))
+      return Status{ErrorCode::invalid_argument, "compact, bytes_max, cap_policy: \"" + request.name + "\" has a cap and drops its oldest, so that what it tells of is never refused for it"};
     if (topic->options.ephemeral) request.options.durability = Durability::kMemory;
     topic->options = request.options;
     if (!topic->options.ephemeral)

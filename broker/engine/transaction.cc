@@ -153,14 +153,14 @@ Status Engine::plan_transaction(const Op& op, Plan& plan) const {
   const TransactionOp& transaction = *op.transaction;
   const CommitRequest& request = transaction.request;
   const Status room = publishable();
-  // What makes nothing larger goes on from the reserve (S-32).
-  const bool adds = !request.publishes.empty() || !request.puts.empty();
-  if (!room.ok() && (adds || room.code() != ErrorCode::storage_full)) return room;
+  if (!room.ok() && room.code() != ErrorCode::storage_full) return room;
   if (!request.request_id.empty()) {
     plan.before = requests_.find(request.request_id, plan.now);
     if (plan.before != nullptr && plan.before->content == transaction.content) return {};
     if (plan.before != nullptr) return {ErrorCode::invalid_argument, "request_id: \"" + request.request_id + "\" was used for a transaction that wrote something else"};
   }
+  // What makes nothing larger goes on from the reserve (S-32).
+  if (!room.ok() && (!request.publishes.empty() || !request.puts.empty())) return room;
   if (Status unchanged = check_unchanged(request.read_version, request.reads, request.scanned); !unchanged.ok()) return unchanged;
   if (Status planned = plan_settlements(request, plan); !planned.ok()) return planned;
   if (Status planned = plan_publishes(request, plan); !planned.ok()) return planned;

@@ -87,7 +87,9 @@ struct ReadStateResult {
 /// How a Transaction commits.
 struct TransactionOptions {
   std::optional<Durability> durability{};  ///< as CommitRequest::durability
-  std::string request_id{};                ///< as CommitRequest::request_id
+  /// As CommitRequest::request_id. A body that runs again must write the same again to be answered as before: one that writes what it computes of what
+  /// it reads had best look whether its work is done, with a put of its own beside it.
+  std::string request_id{};
   std::uint32_t attempts_max = 32;         ///< of transact(): how often it begins anew after a conflict, the first time included
 };
 

@@ -163,6 +163,26 @@ CONTRACT_TEST("what happens to ephemeral topics beside durable ones: acts are to
   CHECK(told(f) == Texts{"topic_created", "group_created", "group_deleted", "topic_deleted"});
 }
 
+CONTRACT_TEST("the topic keeps a cap, whatever it is altered to, and its consumers have no dead letters", "[events][S-23]") {
+  f.topic("orders");
+  const TopicOptions kept = f->topic(kEvents).value().options;
+  TopicOptions options = kept;
+  options.compact = true;
+  expect_error(f->alter_topic(kEvents, options), ErrorCode::invalid_argument);
+  options = kept;
+  options.bytes_max = 0;
+  expect_error(f->alter_topic(kEvents, options), ErrorCode::invalid_argument);
+  options = kept;
+  options.cap_policy = CapPolicy::kReject;
+  expect_error(f->alter_topic(kEvents, options), ErrorCode::invalid_argument);
+  options = kept;
+  options.retention_age = std::chrono::hours{1};
+  expect_ok(f->alter_topic(kEvents, options));
+  f.group(kEvents, "alerts");
+  for (const bool background : {false, true}) expect_error(f->redrive({.topic = kEvents, .group = "alerts", .background = background}), ErrorCode::invalid_argument);
+  expect_error(f->topic("_dlq._events.alerts"), ErrorCode::topic_not_found);
+}
+
 TEST_CASE("a broker without a disk tells its events in memory", "[events][S-4]") {
   const auto broker = weir::open("memory:").value();
   TopicOptions options;

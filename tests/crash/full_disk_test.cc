@@ -214,6 +214,24 @@ TEST_CASE("a topic that is deleted while the disk is full is erased at once", "[
   CHECK(disk.broker->status()->state == StoreState::kStorageFull);
 }
 
+TEST_CASE("a transaction that was committed is answered so again on a full disk", "[crash][S-6][S-32]") {
+  Disk disk;
+  REQUIRE(disk.open().ok());
+  disk.fill(1);
+  CommitRequest request;
+  request.request_id = "once";
+  request.publishes = {{"t", Message{.payload = "x"}}};
+  request.puts = {{"state", "1"}};
+  REQUIRE(disk.broker->commit(request).ok());
+  disk.files->set_free_space(kReserve / 4);
+  REQUIRE(disk.publishes_as(ErrorCode::storage_full));
+  const auto next = disk.broker->topic("t").value().next;
+  CHECK(disk.broker->commit(request).code() == ErrorCode::ok);
+  request.request_id = "another";
+  CHECK(disk.broker->commit(request).code() == ErrorCode::storage_full);
+  CHECK(disk.broker->topic("t").value().next == next);
+}
+
 TEST_CASE("a store that cannot even be opened for want of space says so, and is whole once there is room", "[crash][S-32]") {
   Disk disk;
   REQUIRE(disk.open().ok());
