@@ -53,5 +53,6 @@ void stuck_key(const Run&);
 void transaction(const Run&);
 void redrive(const Run&);
 void schedule(const Run&);
+void backup(const Run&);
 
 }  // namespace bench

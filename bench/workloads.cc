@@ -21,6 +21,7 @@ std::span<const Workload> workloads() {
       {"transaction", "two publishes, an ack and a put in one commit and apart; 64 in flight that share syncs", transaction},
       {"redrive", "dead letters grouped, redriven and discarded, and publishes beside a job", redrive},
       {"schedule", "opening and using a store with many messages that are due in a month", schedule},
+      {"backup", "a backup of a store that is published to at full speed, and the store restored from it", backup},
   };
   return kAll;
 }

@@ -22,6 +22,10 @@ int run_redrive(const std::string& store, const std::string& ledger);
 int run_bank(const std::string& store, std::uint64_t seed, bool finish);
 /// Schedules, cancels and runs messages until it is killed.
 int run_schedules(const std::string& store, const std::string& notes, std::uint64_t seed);
+/// Publishes, and backs up again and again: says of each backup its number and how many messages were confirmed before it began.
+int run_backups(const std::string& store, const std::string& backups);
+/// Restores the newest backup.
+int run_restore(const std::string& backups, const std::string& location);
 /// Opens the store, says so, and waits for the end of its input.
 int run_hold(const std::string& store);
 

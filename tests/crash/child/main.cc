@@ -20,8 +20,10 @@ int main(int argc, char** argv) {
     if (words.size() == 3 && words[0] == "redrive") return run_redrive(words[1], words[2]);
     if (words.size() == 4 && words[0] == "bank") return run_bank(words[1], std::stoull(words[2]), words[3] == "finish");
     if (words.size() == 4 && words[0] == "schedules") return run_schedules(words[1], words[2], std::stoull(words[3]));
+    if (words.size() == 3 && words[0] == "backups") return run_backups(words[1], words[2]);
+    if (words.size() == 3 && words[0] == "restore") return run_restore(words[1], words[2]);
     if (words.size() == 2 && words[0] == "hold") return run_hold(words[1]);
-    std::fprintf(stderr, "usage: weir-crash-child load STORE LEDGER SEED | handlers STORE LEDGER ATTEMPTS DELIVERIES THREADS PREFETCH MESSAGES | suspects STORE | redrive STORE LEDGER | bank STORE SEED go-on|finish | schedules STORE NOTES SEED | hold STORE\n");
+    std::fprintf(stderr, "usage: weir-crash-child load STORE LEDGER SEED | handlers STORE LEDGER ATTEMPTS DELIVERIES THREADS PREFETCH MESSAGES | suspects STORE | redrive STORE LEDGER | bank STORE SEED go-on|finish | schedules STORE NOTES SEED | backups STORE BACKUPS | restore BACKUPS LOCATION | hold STORE\n");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "weir-crash-child: %s\n", error.what());
   }
