@@ -77,6 +77,10 @@ TEST_CASE("a backup has everything that was answered before it, and restores to 
   for (const Delivered& delivered : site.fetch(*site.broker)) (void)site.broker->ack(delivered.token);
   const Delivered rejected = site.fetch(*site.broker, 1).at(0), held = site.fetch(*site.broker, 1).at(0);
   (void)site.broker->settle(Settlement::reject(rejected.token, "no"));
+  CommitRequest state;
+  state.puts = {{"balance", "100"}};
+  site.broker->commit(state).value();
+  site.broker->publish("t", Message{.payload = "later", .delay = std::chrono::hours{1}}).value();
   const BackupInfo first = site.broker->backup(site.backups).value();
   CHECK(first.number == 1);
   CHECK(first.bytes > 2000 * 300);
@@ -93,6 +97,8 @@ TEST_CASE("a backup has everything that was answered before it, and restores to 
   CHECK(stats.dead == 1);
   CHECK(restored->publish("t", Message{.payload = "again", .id = "id2499"}).value().duplicate);
   CHECK(restored->verify().value().problems.empty());
+  CHECK(restored->get_state("balance").value() == "100");
+  CHECK(restored->status().value().scheduled == 1);
   // Tokens of before are void there, and epochs are above all that the original gives out.
   CHECK(restored->ack(held.token) == ErrorCode::lease_lost);
   const Delivered there = site.fetch(*restored, 1).at(0), here = site.fetch(*site.broker, 1).at(0);
