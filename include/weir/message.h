@@ -115,7 +115,7 @@ class HeadersView {
     using value_type = HeaderView;
     using difference_type = std::ptrdiff_t;
     iterator() = default;
-    explicit iterator(const unsigned char* at, const unsigned char* end) : at_(at), end_(end) {}
+    explicit iterator(const unsigned char* at) : at_(at) {}
     HeaderView operator*() const {
       const std::size_t name = at_[0];
       const std::size_t value = at_[1 + name] | std::size_t{at_[2 + name]} << 8;
@@ -132,14 +132,13 @@ class HeadersView {
 
    private:
     const unsigned char* at_ = nullptr;
-    const unsigned char* end_ = nullptr;
   };
 
   HeadersView() = default;
   /// `encoded` must be well formed; valid as long as the bytes are.
   explicit HeadersView(std::string_view encoded) : encoded_(encoded) {}
-  iterator begin() const { return iterator(first(), last()); }
-  iterator end() const { return iterator(last(), last()); }
+  iterator begin() const { return iterator(first()); }
+  iterator end() const { return iterator(last()); }
   bool empty() const noexcept { return encoded_.empty(); }
   /// The value of the header with that name.
   std::optional<std::string_view> find(std::string_view name) const {

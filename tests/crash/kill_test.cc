@@ -65,7 +65,7 @@ void run_generation(std::uint64_t seed, std::uint64_t rounds, Totals& totals) {
 }  // namespace
 
 TEST_CASE("nothing confirmed is lost or done twice over many deaths by kill -9", "[crash][S-4][S-5][S-6][S-13][S-14][S-17][S-23][S-26]") {
-  const std::uint64_t rounds = rounds_from("WEIR_CRASH_ROUNDS", 30), seed = seed_of_run();
+  const std::uint64_t rounds = rounds_from("WEIR_CRASH_ROUNDS", 300), seed = seed_of_run();
   constexpr std::uint64_t kGeneration = 15;
   Totals totals;
   for (std::uint64_t done = 0; done < rounds; done += kGeneration) run_generation(seed + done, std::min(kGeneration, rounds - done), totals);
