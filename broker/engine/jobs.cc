@@ -13,7 +13,8 @@ namespace {
 using format::JobKind;
 using format::JobState;
 
-constexpr std::size_t kStep = 500;             // letters moved by one commit
+constexpr std::size_t kStep = 100;             // letters moved by one commit: publishes wait for it, and more at once is no faster
+constexpr std::size_t kPacedStep = 500;        // of a job with a rate, which rests between its commits
 constexpr std::int64_t kSpacingMs = 5;         // between the commits of a job with a rate
 constexpr std::int64_t kAgainMs = 1000;        // until what found no room is tried again
 
@@ -246,7 +247,7 @@ void Workbench::slice(const JobPtr& job) {
         return schedule(job, job->pace.when_ms(1));
       }
     }
-    room = static_cast<std::size_t>(job->pace.due(now, kStep));
+    room = static_cast<std::size_t>(job->pace.due(now, job->pace.limited() ? kPacedStep : kStep));
     if (room == 0) {
       job->posted = false;
       return schedule(job, job->pace.when_ms(1));

@@ -138,7 +138,7 @@ struct ListDeadLettersResult {
 /// Give dead letters back (S-26): to their group only, ahead of their key's undelivered messages, failures reset; id, origin offset and publish time
 /// are kept. Or publish them to a topic. Each letter's move is atomic; letters that die after this is asked are not meant.
 ///
-/// Without `rate`, `background` and `request_id` it is done when it is answered, in commits of some hundred letters; if it fails in the
+/// Without `rate`, `background` and `request_id` it is done when it is answered, in commits of up to 100 letters; if it fails in the
 /// middle, what was given back stays given back, and asking again does the rest. With one of them it is a durable job (JobInfo): the answer comes at once
 /// and names the job.
 struct RedriveRequest {
