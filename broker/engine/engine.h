@@ -290,7 +290,7 @@ class Engine final : public Broker {
   // sync.cc
   void syncer_loop();
   void sync_here_if_idle();
-  bool sync_round(Lock& lock);
+  void sync_round(Lock& lock);
   Status stopped_status() const;
   Status publishable() const;
   bool writable() const { return state_.load(std::memory_order_relaxed) != StoreState::kStopped; }

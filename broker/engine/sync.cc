@@ -6,7 +6,6 @@
 namespace weir::engine {
 namespace {
 constexpr std::uint64_t kUncheckedMax = 2u << 20;   // bytes written between two looks at the disk
-constexpr std::chrono::milliseconds kFullWait{50};    // until a sync is tried again that a full disk holds up
 }
 
 void Engine::syncer_loop() {
@@ -16,8 +15,8 @@ void Engine::syncer_loop() {
     syncer_wake_.wait(lock, [this] { return syncer_ends_ || (!syncing_ && (!unsynced_.empty() || sync_wanted_ > synced_commit_)); });
     if (syncing_ || (unsynced_.empty() && sync_wanted_ <= synced_commit_)) {
       if (syncer_ends_) return;
-    } else if (!sync_round(lock)) {
-      syncer_wake_.wait_for(lock, kFullWait);
+    } else {
+      sync_round(lock);
     }
   }
 }
@@ -26,27 +25,17 @@ void Engine::syncer_loop() {
 void Engine::sync_here_if_idle() {
   Lock lock(sync_mutex_);
   if (syncing_ || (unsynced_.empty() && sync_wanted_ <= synced_commit_)) return;
-  (void)sync_round(lock);
+  sync_round(lock);
   if (!unsynced_.empty() || sync_wanted_ > synced_commit_) syncer_wake_.notify_one();
 }
 
-/// One sync of everything written so far; answers who waited for it and makes it visible. False: a full disk holds it up.
-bool Engine::sync_round(Lock& lock) {
+/// One sync of everything written so far; answers who waited for it and makes it visible.
+void Engine::sync_round(Lock& lock) {
   syncing_ = true;
   std::vector<std::unique_ptr<Op>> ops = std::exchange(unsynced_, {});
   const std::uint64_t commit = written_commit_;
   lock.unlock();
   const Status status = state_ == StoreState::kStopped ? stopped_status() : store_->sync();
-  if (status == ErrorCode::storage_full) {
-    lock.lock();
-    if (!syncer_ends_) {
-      for (auto& op : unsynced_) ops.push_back(std::move(op));
-      unsynced_ = std::move(ops);
-      syncing_ = false;
-      return false;
-    }
-    lock.unlock();
-  }
   if (status.ok()) {
     syncs_.fetch_add(1, std::memory_order_relaxed);
     marks_->synced(commit);
@@ -71,7 +60,6 @@ bool Engine::sync_round(Lock& lock) {
   syncing_ = false;
   synced_commit_ = std::max(synced_commit_, commit);
   if (syncer_ends_) syncer_wake_.notify_all();
-  return true;
 }
 
 Status Engine::stopped_status() const {

@@ -6,26 +6,37 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
-#include <shared_mutex>
+#include <string>
+#include <vector>
 
 namespace weir::store {
 
-/// Keeps syncs of the log away from a log file that failed. RocksDB ends the process when a file is synced to which it could not append (an
-/// assertion, which Debian's library has), and an append may fail while a sync begins on another thread. Thread-safe.
-class LogHealth {
+/// The log files that are open, and what became of them. Thread-safe.
+///
+/// Why. DB::SyncWAL takes no failure that another thread of RocksDB has met with the same file: it ends the process (an assertion, which Debian's
+/// library has) when a flush could not sync a log file, or an append had no room, while it waits for its turn. So the files are synced
+/// here, by the same call on the same descriptor. RocksDB still syncs a closed log before it flushes what is in it; it finds it synced.
+class OpenLogs {
  public:
-  enum class State { kWell, kFull, kBroken };
+  class File;
 
-  /// Held while the log is synced. An append that fails meanwhile is reported to RocksDB when the sync is over.
-  std::shared_lock<std::shared_timed_mutex> syncing() { return std::shared_lock(syncing_); }
-  State state() const noexcept { return state_.load(std::memory_order_acquire); }
-  void failed(bool for_want_of_room) noexcept;
-  /// A write has succeeded: RocksDB has given up the file that failed.
-  void recovered() noexcept;
+  /// Everything appended before the call is on the device when it answers OK. A file of which a sync failed, whoever asked for it, stays
+  /// failed: the device may have dropped what it was given, and the next sync would not say so.
+  rocksdb::IOStatus sync();
+  /// An append to the file that is written now has failed, so RocksDB must not be given anything to write: it would end the process.
+  bool last_failed() const;
+
+  // Of those who make files.
+  void add(std::shared_ptr<File> file, const std::shared_ptr<rocksdb::FSDirectory>& directory);
+  void remove(const std::shared_ptr<File>& file);
+
 
  private:
-  std::shared_timed_mutex syncing_;
-  std::atomic<State> state_{State::kWell};
+  mutable std::mutex mutex_;                  ///< guards everything below
+  std::vector<std::shared_ptr<File>> files_;  ///< in the order of opening
+  std::shared_ptr<rocksdb::FSDirectory> directory_;
+  std::uint64_t made_ = 0;                    ///< files so far
+  std::uint64_t made_synced_ = 0;             ///< of these, how many have their names on the device
 };
 
 /// Why. A sync of a file that grew writes the file's size as well; overwriting bytes that are there already saves that, and makes a small
@@ -36,8 +47,8 @@ class LogHealth {
 /// and reached the device all the same. RocksDB steps over zeros without a word; here reading ends at the first record of zeros, so
 /// that commits are lost from the end or not at all.
 ///
-/// `health` is told of appends that fail. Everything else goes to `target` as it is. Thread-safe as `target` is; appends to one file, as always, by
-/// one thread at a time.
-std::shared_ptr<rocksdb::FileSystem> with_log_files(std::shared_ptr<rocksdb::FileSystem> target, std::shared_ptr<LogHealth> health);
+/// The log files are those of `directory`; `logs` knows them while they are open for writing. Everything else goes to `target` as it is. Thread-safe
+/// as `target` is; appends to one file, as always, by one thread at a time.
+std::shared_ptr<rocksdb::FileSystem> with_log_files(std::shared_ptr<rocksdb::FileSystem> target, std::string directory, std::shared_ptr<OpenLogs> logs);
 
 }  // namespace weir::store

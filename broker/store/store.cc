@@ -2,7 +2,6 @@
 #include "broker/store/store.h"
 
 #include <rocksdb/file_system.h>
-#include <rocksdb/listener.h>
 #include <rocksdb/statistics.h>
 
 #include "broker/store/errors.h"
@@ -30,20 +29,6 @@ std::string data_file(rocksdb::Env& env, const std::string& directory) {
   return {};
 }
 
-/// Stops all writes when a flush fails for good. RocksDB would do so with the next write only, and until then a sync of the log file that the flush
-/// could not sync ends the process (an assertion of Debian's RocksDB).
-class StopsWhenFlushFails final : public rocksdb::EventListener {
- public:
-  explicit StopsWhenFlushFails(Store::Impl* impl) : impl_(impl) {}
-  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* status) override {
-    if (reason == rocksdb::BackgroundErrorReason::kFlush && !status->IsNoSpace() && status->severity() >= rocksdb::Status::Severity::kHardError)
-      (void)impl_->stop(*status, "writing a table file");
-  }
-
- private:
-  Store::Impl* const impl_;   // destroyed after the database
-};
-
 }  // namespace
 
 Store::Impl::~Impl() {
@@ -65,7 +50,7 @@ rocksdb::ColumnFamilyHandle* Store::Impl::of(Family family) const {
 
 Status Store::Impl::open(const std::string& directory, const StoreOptions& options) {
   path = directory + "/db";
-  env_owner = rocksdb::NewCompositeEnv(with_log_files(options.file_system ? options.file_system : rocksdb::FileSystem::Default(), health));
+  env_owner = rocksdb::NewCompositeEnv(with_log_files(options.file_system ? options.file_system : rocksdb::FileSystem::Default(), path, logs));
   env = env_owner.get();
   const bool exists = env->FileExists(path + "/CURRENT").ok();
   if (!exists && !options.create_if_missing) return {ErrorCode::not_found, path + " holds no store, and create_if_missing is off"};
@@ -77,7 +62,6 @@ Status Store::Impl::open(const std::string& directory, const StoreOptions& optio
   }
   const FamilySettings families(options);
   rocksdb::DBOptions settings = database_settings(options, env);
-  settings.listeners.push_back(std::make_shared<StopsWhenFlushFails>(this));
   cache = families.cache();
   tickers = settings.statistics;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
@@ -154,12 +138,12 @@ Status Store::write(WriteSet& set) {
     }
     if (status.ok()) status = added;
   });
+  // Until RocksDB has resumed with another log file, it is not asked.
+  if (status.ok() && impl.logs->last_failed()) status = rocksdb::Status::NoSpace("there was none before");
   if (status.ok()) status = impl.db->Write(rocksdb::WriteOptions(), &batch);
+  if (status.IsNoSpace()) impl.refused_bytes = batch.GetDataSize();
   if (batch.GetDataSize() > kKeptBytes) batch = rocksdb::WriteBatch();
-  if (status.ok()) {
-    impl.health->recovered();
-    return {};
-  }
+  if (status.ok()) return {};
   if (status.IsNoSpace()) return error_of(status, "writing the log");
   return impl.stop(status, "writing the log");
 }
@@ -167,21 +151,15 @@ Status Store::write(WriteSet& set) {
 Status Store::sync() {
   Impl& impl = *impl_;
   if (impl.stopped) return impl.stopped_status();
-  const auto lock = impl.health->syncing();
-  switch (impl.health->state()) {
-    case LogHealth::State::kWell: break;
-    case LogHealth::State::kFull: return {ErrorCode::storage_full, "syncing the log: there was no room for what was written behind it"};
-    case LogHealth::State::kBroken: return impl.stop(rocksdb::Status::IOError("an append to the log failed"), "syncing the log");
-  }
-  const rocksdb::Status status = impl.db->SyncWAL();
+  const rocksdb::IOStatus status = impl.logs->sync();
   // Whatever the reason: nobody knows any more what of the unsynced bytes is on the device.
   return status.ok() ? Status{} : impl.stop(status, "syncing the log");
 }
 
-/// Writes a mebibyte next to the log and takes it away again.
+/// Writes a mebibyte and what was refused next to the log, and takes it away again.
 Status Store::Impl::try_room() const {
   const std::string file = path + "/room";
-  const std::string bytes(1u << 20, '\0');
+  const std::string bytes((1u << 20) + refused_bytes, '\0');
   std::unique_ptr<rocksdb::WritableFile> out;
   rocksdb::Status status = env->NewWritableFile(file, &out, rocksdb::EnvOptions());
   if (status.ok()) status = out->Append(bytes);
@@ -202,6 +180,8 @@ Status Store::resume() {
   const rocksdb::Status status = impl.db->Resume();
   // Busy: RocksDB is at it by itself.
   if (status.IsBusy()) return {ErrorCode::storage_full, "resuming: " + status.ToString()};
+  // It begins another log file only where there is something to flush. The next write to this one would end the process.
+  if (status.ok() && impl.logs->last_failed()) return impl.stop(rocksdb::Status::NoSpace(), "writing to a log file that had just been begun");
   return error_of(status, "resuming");
 }
 

@@ -35,7 +35,7 @@ struct Store::Impl {
 
   // Constant after open().
   std::string path;                               ///< of the database
-  const std::shared_ptr<LogHealth> health = std::make_shared<LogHealth>();
+  const std::shared_ptr<OpenLogs> logs = std::make_shared<OpenLogs>();
   std::unique_ptr<rocksdb::Env> env_owner;
   rocksdb::Env* env = nullptr;
   std::shared_ptr<rocksdb::Cache> cache;
@@ -48,6 +48,7 @@ struct Store::Impl {
   rocksdb::ColumnFamilyHandle* scratch = nullptr;
 
   rocksdb::WriteBatch batch;                      ///< of write(), kept for its buffer
+  std::size_t refused_bytes = 0;                  ///< of the last write that found no room; of the thread that writes
   mutable ScratchFronts fronts;                   ///< own locking
   std::mutex care_mutex;
   std::shared_ptr<Backups> backups;               ///< while one is made; guarded by care_mutex

@@ -139,6 +139,85 @@ TEST_CASE("a full disk is storage_full, and the same write set is written when t
   }
 }
 
+TEST_CASE("whichever operation on the log fails while flushes and syncs meet, it is an answer, and what was synced is there", "[store][S-5][S-32]") {
+  for (const auto error : {FaultFileSystem::Error::kInputOutput, FaultFileSystem::Error::kNoSpace}) {
+    bool failed = true;
+    for (std::uint64_t n = 1; failed; n += 11) {
+      INFO("operation " << n);
+      test::TempDirectory directory;
+      auto files = std::make_shared<FaultFileSystem>();
+      std::uint64_t synced = 0;
+      {
+        const auto store = open(directory, files, 64u << 10);   // small: flushes, each of which syncs the log before, come often
+        files->fail_wal_operation(n, error, FaultFileSystem::Passed::kHalf);
+        std::atomic<std::uint64_t> written{0};
+        std::atomic<bool> done{false};
+        std::thread syncer([&] {
+          for (bool going = true; going && !done;) {
+            const std::uint64_t before = written;
+            going = store->sync().ok();
+            if (going) synced = before;
+          }
+        });
+        for (int i = 0; i < 60; ++i) {
+          Status status = put(*store, std::to_string(i), std::string(8000, 'x'));
+          if (status == ErrorCode::storage_full)
+            test::eventually([&] {
+              (void)store->resume();
+              return (status = put(*store, std::to_string(i), std::string(8000, 'x'))) != ErrorCode::storage_full;
+            });
+          if (!status.ok()) break;
+          ++written;
+        }
+        done = true;
+        syncer.join();
+        failed = files->failed();
+        files->cut_power();
+      }
+      files->drop_unsynced();
+      const auto store = open(directory);
+      for (std::uint64_t i = 0; i < synced; ++i) REQUIRE(has(*store, std::to_string(i)));
+    }
+  }
+}
+
+TEST_CASE("a sync that failed once is never taken back", "[store][S-5][S-32]") {
+  test::TempDirectory directory;
+  auto files = std::make_shared<FaultFileSystem>();
+  const auto store = open(directory, files);
+  REQUIRE(put(*store, "before").ok());
+  files->fail_wal_operation(1, FaultFileSystem::Error::kNoSpace);
+  CHECK(store->sync() == ErrorCode::stopped);
+  CHECK(store->sync() == ErrorCode::stopped);
+  CHECK(store->resume() == ErrorCode::stopped);
+}
+
+TEST_CASE("no room for the very first bytes of a log file: writes stop, and go on at the next open", "[store][S-32]") {
+  test::TempDirectory directory;
+  auto files = std::make_shared<FaultFileSystem>();
+  {
+    const auto store = open(directory, files);
+    files->set_no_space(true);
+    files->set_free_space(0);
+    CHECK(put(*store, "first") == ErrorCode::storage_full);
+    CHECK(put(*store, "second") == ErrorCode::storage_full);
+    CHECK(store->resume() == ErrorCode::storage_full);
+    files->set_no_space(false);
+    files->set_free_space(std::nullopt);
+    Status status;
+    test::eventually([&] {
+      (void)store->resume();
+      return (status = put(*store, "third")) != ErrorCode::storage_full;
+    });
+    // RocksDB has nothing to flush, and so stays with the file that failed.
+    CHECK(status == ErrorCode::stopped);
+    CHECK(status.message().find("log file") != std::string::npos);
+  }
+  const auto store = open(directory);
+  CHECK_FALSE(has(*store, "first"));
+  CHECK(put(*store, "fourth").ok());
+}
+
 TEST_CASE("a power loss takes only what was not synced, from the end", "[store][S-4]") {
   test::TempDirectory directory;
   base::Prng random(17);
