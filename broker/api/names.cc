@@ -4,95 +4,20 @@
 #include "weir/admin.h"
 #include "weir/dead_letter.h"
 #include "weir/delivery.h"
+#include "weir/fields.h"
 #include "weir/group.h"
 #include "weir/types.h"
 
 namespace weir {
-namespace {
 
-// A number from a newer peer has no name here.
-constexpr std::string_view kUnknown = "unknown";
-
-}  // namespace
-
-std::string_view to_string(Durability level) noexcept {
-  switch (level) {
-    case Durability::kMemory: return "memory";
-    case Durability::kProcess: return "process";
-    case Durability::kPower: return "power";
-  }
-  return kUnknown;
-}
-
-std::string_view to_string(Order order) noexcept {
-  switch (order) {
-    case Order::kKey: return "key";
-    case Order::kNone: return "none";
-    case Order::kTopic: return "topic";
-  }
-  return kUnknown;
-}
-
-std::string_view to_string(Settle kind) noexcept {
-  switch (kind) {
-    case Settle::kAck: return "ack";
-    case Settle::kRetry: return "retry";
-    case Settle::kReject: return "reject";
-    case Settle::kRelease: return "release";
-    case Settle::kExtend: return "extend";
-  }
-  return kUnknown;
-}
-
-std::string_view to_string(DeathReason reason) noexcept {
-  switch (reason) {
-    case DeathReason::kMaxAttempts: return "max_attempts";
-    case DeathReason::kCrashLoop: return "crash_loop";
-    case DeathReason::kRejected: return "rejected";
-    case DeathReason::kExpired: return "expired";
-  }
-  return kUnknown;
-}
-
-std::string_view to_string(Outcome outcome) noexcept {
-  switch (outcome) {
-    case Outcome::kRetry: return "retry";
-    case Outcome::kReject: return "reject";
-    case Outcome::kLeaseExpired: return "lease_expired";
-    case Outcome::kCrash: return "crash";
-    case Outcome::kExpired: return "expired";
-  }
-  return kUnknown;
-}
-
-std::string_view to_string(LetterState state) noexcept {
-  switch (state) {
-    case LetterState::kDead: return "dead";
-    case LetterState::kRedriven: return "redriven";
-    case LetterState::kDiscarded: return "discarded";
-  }
-  return kUnknown;
-}
-
-std::string_view to_string(LetterAct act) noexcept {
-  switch (act) {
-    case LetterAct::kRedriven: return "redriven";
-    case LetterAct::kSentToTopic: return "sent_to_topic";
-    case LetterAct::kDiscarded: return "discarded";
-    case LetterAct::kRestored: return "restored";
-  }
-  return kUnknown;
-}
-
-std::string_view to_string(StoreState state) noexcept {
-  switch (state) {
-    case StoreState::kRunning: return "running";
-    case StoreState::kStorageFull: return "storage_full";
-    case StoreState::kStopped: return "stopped";
-    case StoreState::kClosed: return "closed";
-  }
-  return kUnknown;
-}
+std::string_view to_string(Durability level) noexcept { return enum_name(level); }
+std::string_view to_string(Order order) noexcept { return enum_name(order); }
+std::string_view to_string(Settle kind) noexcept { return enum_name(kind); }
+std::string_view to_string(DeathReason reason) noexcept { return enum_name(reason); }
+std::string_view to_string(Outcome outcome) noexcept { return enum_name(outcome); }
+std::string_view to_string(LetterState state) noexcept { return enum_name(state); }
+std::string_view to_string(LetterAct act) noexcept { return enum_name(act); }
+std::string_view to_string(StoreState state) noexcept { return enum_name(state); }
 
 std::string dead_letter_topic(std::string_view topic, std::string_view group) {
   std::string name;
