@@ -351,6 +351,7 @@ class Engine final : public Broker {
   void retain_topic(const TopicPtr& topic);
   void put_head(store::WriteSet& set, const TopicState& topic) const;
   void give_space_back();
+  void compact_erased();
   void purge_deleted_topic(TopicId topic);
   std::optional<bool> purge_step(TopicId topic);
 
@@ -482,6 +483,7 @@ class Engine final : public Broker {
   std::vector<std::unique_ptr<Build>> recovered_;   // at open only
   std::vector<TopicId> deleted_topics_;             // at open only
   std::uint64_t trimmed_commit_ = 0;            // the workshop's alone
+  std::atomic<bool> erased_{false};               // something was, and the log was not compacted since
   std::atomic<bool> compacting_log_{false};
   std::atomic<std::uint64_t> erased_left_{0};   // bytes beside the kept that the last compaction of the log left
   std::vector<TopicId> purge_later_;            // guarded by core_

@@ -76,7 +76,10 @@ void Engine::retain() {
   finish(std::move(after));
   if (state_ == StoreState::kStopped || closed_) return;
   for (const TopicPtr& topic : topics) retain_topic(topic);
-  if (!topics.empty()) give_space_back();
+  if (!topics.empty())
+    give_space_back();
+  else
+    compact_erased();
   if (!compact.empty()) compact_one_of(compact);
 }
 
@@ -165,9 +168,10 @@ void Engine::put_head(store::WriteSet& set, const TopicState& topic) const {
   set.put(format::topic_head_key(topic.id), head);
 }
 
-/// Whole files of the log that hold nothing any more go at once. What else is erased waits for RocksDB to compact, unless it is most of the log.
+/// After something was erased. Whole files of the log that hold nothing any more go at once. What else is erased waits for RocksDB to compact, unless
+/// it is most of the log.
 void Engine::give_space_back() {
-  std::uint64_t written = 0, kept = 0;
+  std::uint64_t written = 0;
   {
     std::lock_guard lock(sync_mutex_);
     written = written_commit_;
@@ -177,12 +181,26 @@ void Engine::give_space_back() {
   const std::uint64_t commit = live->value_or(written + 1);
   // Files are gone at once: what erased their batches must not be lost by a loss of power, which would leave the index pointing at nothing.
   if (commit > trimmed_commit_ && store_->sync().ok() && store_->trim_log(commit).ok()) trimmed_commit_ = commit;
+  erased_ = true;
+  compact_erased();
+}
+
+/// Looks as long as what was erased may still become too much in the tables: memtables are flushed some time later.
+void Engine::compact_erased() {
+  if (!erased_) return;
+  std::uint64_t kept = 0;
   {
     Lock lock(core_);
     for (const auto& [id, topic] : topics_by_id_)
       if (!topic->options.ephemeral) kept += topic->bytes();
   }
-  if (store_->log_table_bytes() < 2 * kept + kErasedMax + erased_left_ || compacting_log_.exchange(true)) return;
+  const std::uint64_t tables = store_->log_table_bytes(), limit = 2 * kept + kErasedMax + erased_left_;
+  if (tables < limit) {
+    if (tables + store_->unflushed_bytes() < limit) erased_ = false;
+    return;
+  }
+  if (compacting_log_.exchange(true)) return;
+  erased_ = false;
   take_care([this, kept] {
     if (const Status status = store_->compact_log(); !status.ok()) log(LogLevel::kWarning, "giving back the room of erased messages: " + status.to_string());
     const std::uint64_t now = store_->log_table_bytes();
