@@ -17,8 +17,9 @@ TopicOptions last_of_each_key() {
 Message value(const std::string& key, const std::string& payload) { return {.key = key, .payload = payload}; }
 Message tombstone(const std::string& key) { return {.key = key, .tombstone = true}; }
 
+/// In steps that come to an hour well before the end: what is new may wait that long when a pass has just been.
 bool left_are(Fixture& f, const Texts& wanted) {
-  return f.eventually_as_time_passes(1s, [&] { return texts(f.browse("prices")) == wanted; });
+  return f.eventually_as_time_passes(1min, [&] { return texts(f.browse("prices")) == wanted; });
 }
 
 /// The newest batch is never compacted; this one lets go of what was before it.
@@ -91,7 +92,7 @@ CONTRACT_TEST("a group that comes later gets the last message of each key, once,
 
 CONTRACT_TEST("a tombstone takes its key's messages away, and goes itself when readers had time to see it", "[S-10]") {
   TopicOptions options = last_of_each_key();
-  options.tombstone_retention = 1h;
+  options.tombstone_retention = 48h;
   f.topic("prices", options);
   f.group("prices", "g");
   f.publish("prices", value("a", "a1"));
@@ -105,7 +106,7 @@ CONTRACT_TEST("a tombstone takes its key's messages away, and goes itself when r
   CHECK(f.browse("prices").at(1).tombstone);
   f.reopen();
   CHECK(f.browse("prices").at(1).tombstone);
-  f.advance(61min);
+  f.advance(48h);
   REQUIRE(left_are(f, {"b1", "end"}));
 }
 
