@@ -114,6 +114,7 @@ void Engine::retain_topic(const TopicPtr& topic) {
     }
     const Time now = options_.clock->now();
     auto gone = std::make_shared<std::vector<format::IndexEntry>>();
+    std::size_t dropped = 0;   // of them, settled or not
     std::optional<Time> next_time;
     const Status scanned = store_->scan_index(topic->id, first, [&](const format::IndexEntry& entry) {
       const bool over = o.cap_policy == CapPolicy::kDropOldest && o.bytes_max != 0 && bytes > o.bytes_max;
@@ -123,6 +124,7 @@ void Engine::retain_topic(const TopicPtr& topic) {
         return false;
       }
       gone->push_back(entry);
+      if (over) dropped = gone->size();
       bytes -= entry.bytes;
       return true;
     });
@@ -137,6 +139,13 @@ void Engine::retain_topic(const TopicPtr& topic) {
     op->caller_waits = true;
     op->decide = [&](store::WriteSet& set, After& after) -> Status {
       if (topic->deleted) return {};
+      // A group that came meanwhile, was sought back, or was given letters back, wants everything that is still there.
+      const Offset settled_now = settled_by_all(*topic);
+      while (gone->size() > dropped && gone->back().end() > settled_now) {
+        next_time = gone->back().time;
+        gone->pop_back();
+      }
+      if (gone->empty()) return {};
       std::uint64_t erased = 0;
       for (const format::IndexEntry& entry : *gone) {
         set.erase_batch(topic->id, entry);
